@@ -1,0 +1,34 @@
+package psi
+
+import "fmt"
+
+// Mode says which company is Holder, which is Querier, and who learns what
+// (PROTOCOL.md §1). Its value is the mode's code on the wire.
+type Mode uint8
+
+// The modes of PROTOCOL.md §1. SPLIT (0x05) is refused in version 1.
+const (
+	ALearns Mode = 0x01 // Holder = platform, Querier = advertiser
+	PLearns Mode = 0x02 // Holder = advertiser, Querier = platform; the default
+	MutualA Mode = 0x03 // as ALearns, then claims
+	MutualP Mode = 0x04 // as PLearns, then claims
+)
+
+var modeNames = map[Mode]string{ALearns: "A_LEARNS", PLearns: "P_LEARNS", MutualA: "MUTUAL_A", MutualP: "MUTUAL_P"}
+
+// ParseMode returns the mode of the given name, such as "P_LEARNS".
+func ParseMode(name string) (Mode, error) {
+	for m, n := range modeNames {
+		if n == name {
+			return m, nil
+		}
+	}
+	return 0, fmt.Errorf("psi: unknown mode")
+}
+
+func (m Mode) String() string {
+	if n, ok := modeNames[m]; ok {
+		return n
+	}
+	return fmt.Sprintf("Mode(%#02x)", uint8(m))
+}
