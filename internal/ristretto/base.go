@@ -1,0 +1,67 @@
+package ristretto
+
+import "github.com/bwesterb/go-ristretto/edwards25519"
+
+// Base is one element, not the identity, with a table of its multiples that
+// makes multiplying it some four times as fast as Vector.Mul. It is public and
+// costs 30 KiB. A zero Base panics when used.
+type Base struct {
+	// Rows j = 0 to 31 of 1 to 8 times 256^j·B. A scalar in signed digits of
+	// four bits is Σ 16·256^j·odd_j + Σ 256^j·even_j, so both halves of it use
+	// the same rows. The digit's entry is selected by reading its whole row.
+	table *edwards25519.ScalarMultTable
+}
+
+// Generator returns the generator of RFC 9496 §4.1, G in PROTOCOL.md.
+func Generator() *Base { return &Base{&edwards25519.BaseScalarMultTable} }
+
+// NewBase decodes an element and makes its table. Its error is a *DecodeError.
+func NewBase(encoded *[32]byte) (*Base, error) {
+	v, err := Decode([][32]byte{*encoded})
+	if err != nil {
+		return nil, err
+	}
+	b := &Base{new(edwards25519.ScalarMultTable)}
+	b.table.Compute(&v.p[0])
+	return b, nil
+}
+
+// Mul returns the elements r_i·B. r is secret.
+func (b *Base) Mul(r []Scalar) *Vector {
+	product := newVector(len(r))
+	for i := range r {
+		b.mul(&product.p[i], &r[i])
+	}
+	return product
+}
+
+// AddMulBase returns the elements v_i + r_i·B. r is secret and has the length
+// of v.
+func (v *Vector) AddMulBase(b *Base, r []Scalar) *Vector {
+	mustMatch(len(v.p), len(r))
+	sum := newVector(len(r))
+	var t edwards25519.ExtendedPoint
+	for i := range r {
+		b.mul(&t, &r[i])
+		sum.p[i].Add(&v.p[i], &t)
+	}
+	return sum
+}
+
+// SubMulBase returns the elements v_i − r_i·B. r is secret and has the length
+// of v.
+func (v *Vector) SubMulBase(b *Base, r []Scalar) *Vector {
+	mustMatch(len(v.p), len(r))
+	difference := newVector(len(r))
+	var t edwards25519.ExtendedPoint
+	for i := range r {
+		b.mul(&t, &r[i])
+		difference.p[i].Sub(&v.p[i], &t)
+	}
+	return difference
+}
+
+func (b *Base) mul(p *edwards25519.ExtendedPoint, r *Scalar) {
+	digits := r.Bytes()
+	b.table.ScalarMult(p, &digits)
+}

@@ -1,0 +1,299 @@
+package ristretto
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bwesterb/go-ristretto/edwards25519"
+)
+
+// eachLength runs a law on every batch length, each with values of its own.
+func eachLength(t *testing.T, law func(t *testing.T, s source, n int)) {
+	for _, n := range lengths {
+		t.Run(fmt.Sprint(n), func(t *testing.T) { law(t, newSource(byte(n)), n) })
+	}
+}
+
+// equal compares elements the only way they are comparable, and checks on the
+// way that no point of either is the kind that equals every point.
+func equal(t *testing.T, law string, got, want *Vector) {
+	t.Helper()
+	checkPoints(t, got)
+	checkPoints(t, want)
+	equalBytes(t, law, encode(got), encode(want))
+}
+
+func equalBytes(t *testing.T, law string, got, want [][32]byte) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d elements, want %d", law, len(got), len(want))
+	}
+	for i := range got {
+		if got[i] != want[i] {
+			t.Fatalf("%s: element %d of %d = %x, want %x", law, i, len(got), got[i], want[i])
+		}
+	}
+}
+
+// checkPoints checks Z ≠ 0, XY = ZT and −X² + Y² = Z² + d·T².
+func checkPoints(t *testing.T, v *Vector) {
+	t.Helper()
+	var d, left, right, x edwards25519.FieldElement
+	d.SetBigInt(refD)
+	for i := range v.p {
+		p := &v.p[i]
+		if p.Z.IsNonZeroI() == 0 {
+			t.Fatalf("point %d was never set", i)
+		}
+		if !left.Mul(&p.X, &p.Y).Equals(right.Mul(&p.Z, &p.T)) {
+			t.Fatalf("point %d: XY ≠ ZT", i)
+		}
+		left.Sub(left.Square(&p.Y), x.Square(&p.X))
+		right.Mul(right.Square(&p.T), &d)
+		right.Add(&right, x.Square(&p.Z))
+		if !left.Equals(&right) {
+			t.Fatalf("point %d isn't on the curve", i)
+		}
+	}
+}
+
+func TestAddition(t *testing.T) {
+	eachLength(t, func(t *testing.T, s source, n int) {
+		u, v, w := s.vector(n), s.vector(n), s.vector(n)
+		equal(t, "(u + v) + w = u + (v + w)", u.Add(v).Add(w), u.Add(v.Add(w)))
+		equal(t, "u + v = v + u", u.Add(v), v.Add(u))
+		none := Generator().Mul(make([]Scalar, n))
+		equal(t, "v + 0 = v", v.Add(none), v)
+		minusOne := edges[5]
+		equal(t, "v + (−1)·v = 0", v.Add(v.Mul(&minusOne)), none)
+		equalBytes(t, "0 encodes to zeros", encode(none), make([][32]byte, n))
+	})
+}
+
+func TestMultiplication(t *testing.T) {
+	eachLength(t, func(t *testing.T, s source, n int) {
+		v, w, k, l := s.vector(n), s.vector(n), s.scalar(), s.scalar()
+		sum, product := k.Add(&l), k.Mul(&l)
+		equal(t, "k·(v + w) = k·v + k·w", v.Add(w).Mul(&k), v.Mul(&k).Add(w.Mul(&k)))
+		equal(t, "(k + l)·v = k·v + l·v", v.Mul(&sum), v.Mul(&k).Add(v.Mul(&l)))
+		equal(t, "(k·l)·v = k·(l·v)", v.Mul(&product), v.Mul(&l).Mul(&k))
+	})
+}
+
+func TestDecodeEncode(t *testing.T) {
+	eachLength(t, func(t *testing.T, s source, n int) {
+		v := FromUniform(s.uniform(n))
+		enc := encode(v)
+		equal(t, "Decode undoes Encode", mustDecode(t, enc...), v)
+	})
+	v, err := Decode(nil)
+	if err != nil || v.Len() != 0 {
+		t.Errorf("Decode of nothing = %v, %v", v, err)
+	}
+}
+
+// bases returns both kinds of table, with their elements.
+func bases(s source) map[*Base][32]byte {
+	random, enc := s.base()
+	return map[*Base][32]byte{
+		random:      enc,
+		Generator(): encode(Generator().Mul([]Scalar{small(1)}))[0],
+	}
+}
+
+func TestFixedBase(t *testing.T) {
+	if *Generator().table == (edwards25519.ScalarMultTable{}) {
+		t.Fatal("the generator has no table")
+	}
+	eachLength(t, func(t *testing.T, s source, n int) {
+		for b, enc := range bases(s) {
+			r := s.scalars(n)
+			if n == 300 {
+				copy(r, edges) // all of them
+			}
+			v, one := s.vector(n), mustDecode(t, enc)
+			plain, minus := new(Vector), new(Vector)
+			for i := range r {
+				negative := r[i].Neg()
+				plain.Append(one.Mul(&r[i]))
+				minus.Append(one.Mul(&negative))
+			}
+			equal(t, "r·B from the table", b.Mul(r), plain)
+			equal(t, "v + r·B", v.AddMulBase(b, r), v.Add(plain))
+			equal(t, "v − r·B", v.SubMulBase(b, r), v.Add(minus))
+			equal(t, "(v + r·B) − r·B", v.AddMulBase(b, r).SubMulBase(b, r), v)
+		}
+	})
+}
+
+func TestMulEncode(t *testing.T) {
+	check := func(t *testing.T, v *Vector, k *Scalar) {
+		t.Helper()
+		got := make([][32]byte, v.Len())
+		v.MulEncode(got, k)
+		equalBytes(t, "MulEncode = Mul, Encode", got, encode(v.Mul(k)))
+	}
+	eachLength(t, func(t *testing.T, s source, n int) {
+		v, k := s.vector(n), s.scalar()
+		check(t, v, &k)
+		// Points with Z ≠ 1, as sums and products have.
+		check(t, v.AddMulBase(Generator(), s.scalars(n)), &k)
+	})
+	s := newSource(99)
+	for i := range edges {
+		check(t, s.vector(9), &edges[i])
+	}
+	// A zero at any place of the shared inversion, alone or among others.
+	for at := range span + 1 {
+		v := FromUniform(s.uniform(span + 1))
+		v.p[at].SetZero()
+		v.p[s.pick(span+1)].SetZero()
+		k := s.scalar()
+		check(t, v, &k)
+	}
+	zeros := Generator().Mul(make([]Scalar, span+1))
+	k := s.scalar()
+	check(t, zeros, &k)
+}
+
+// TestRepresentatives checks that the four points which are one element encode
+// to the same bytes, by both ways of encoding.
+func TestRepresentatives(t *testing.T) {
+	s := newSource(7)
+	torsion := newVector(4)
+	torsion.p[0].SetZero()
+	torsion.p[1].SetTorsion1()
+	torsion.p[2].SetTorsion2()
+	torsion.p[3].SetTorsion3()
+	one := small(1)
+	for range 50 {
+		v := s.vector(1)
+		want := encode(v)[0]
+		for i := range torsion.p {
+			moved := v.Add(torsion.Slice(i, i+1))
+			equal(t, "representative", moved, v)
+			got := make([][32]byte, 1)
+			moved.MulEncode(got, &one)
+			equalBytes(t, "representative, doubled", got, [][32]byte{want})
+			// The double of a point is one of the element's four points again, so
+			// encode it without going through half of it too.
+			var twice doubled
+			var inv edwards25519.FieldElement
+			twice.set(&moved.p[0])
+			inv.Inverse(inv.Mul(&twice.eg, &twice.fh)) // of 0 it is 0
+			twice.encode(&got[0], &inv)
+			equalBytes(t, "2·representative", got, encode(v.Add(v)))
+		}
+	}
+}
+
+func TestSumVartime(t *testing.T) {
+	eachLength(t, func(t *testing.T, s source, n int) {
+		v, d := s.vector(n), s.scalars(n)
+		if n == 300 {
+			copy(d, edges)
+		}
+		equal(t, "Σ d·v", v.SumVartime(d), naiveSum(v, d))
+		for i := range d {
+			d[i] = edges[5]
+		}
+		equal(t, "Σ −v", v.SumVartime(d), naiveSum(v, d))
+	})
+	s := newSource(200)
+	v, d := FromUniform(s.uniform(2000)), s.scalars(2000)
+	equal(t, "Σ d·v of 2000", v.SumVartime(d), naiveSum(v, d))
+	same := Generator().Mul(slices.Repeat([]Scalar{small(5)}, 40))
+	equal(t, "Σ d·v of one element", same.SumVartime(d[:40]), naiveSum(same, d[:40]))
+}
+
+func naiveSum(v *Vector, d []Scalar) *Vector {
+	sum := Generator().Mul(make([]Scalar, 1))
+	for i := range d {
+		sum = sum.Add(v.Slice(i, i+1).Mul(&d[i]))
+	}
+	return sum
+}
+
+func TestSliceAppend(t *testing.T) {
+	s := newSource(3)
+	v, w := s.vector(9), s.vector(4)
+	before := encode(v)
+	joined := v.Slice(0, 5)
+	joined.Append(w)
+	equalBytes(t, "Slice and Append", encode(joined), append(encode(v)[:5:5], encode(w)...))
+	equalBytes(t, "appending to a slice leaves the whole alone", encode(v), before)
+	if v.Slice(2, 2).Len() != 0 || new(Vector).Len() != 0 || joined.Len() != 9 {
+		t.Error("wrong length")
+	}
+}
+
+func TestMisusePanics(t *testing.T) {
+	v := newSource(4).vector(3)
+	k := make([]Scalar, 2)
+	for name, misuse := range map[string]func(){
+		"Add":        func() { v.Add(v.Slice(0, 2)) },
+		"Encode":     func() { v.Encode(make([][32]byte, 2)) },
+		"MulEncode":  func() { v.MulEncode(make([][32]byte, 4), &k[0]) },
+		"AddMulBase": func() { v.AddMulBase(Generator(), k) },
+		"SubMulBase": func() { v.SubMulBase(Generator(), k) },
+		"SumVartime": func() { v.SumVartime(k) },
+		"zero Base":  func() { new(Base).Mul(k) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			misuse()
+		}()
+	}
+}
+
+func TestRedacted(t *testing.T) {
+	k := edges[5]
+	v := Generator().Mul([]Scalar{k})
+	for _, verb := range []string{"%v", "%+v", "%#v", "%x", "%s", "%d", "%q"} {
+		for _, x := range []any{k, &k, []Scalar{k}, v, *v} {
+			if out := fmt.Sprintf(verb, x); strings.Trim(out, "[]") != "REDACTED" && verb != "%#v" ||
+				!strings.Contains(out, "REDACTED") {
+				t.Errorf("%s of %T: %s", verb, x, out)
+			}
+		}
+	}
+	var text strings.Builder
+	slog.New(slog.NewTextHandler(&text, nil)).Info("", "k", k, "v", v)
+	if strings.Count(text.String(), "REDACTED") != 2 {
+		t.Error(text.String())
+	}
+}
+
+// TestAllocations checks that a batch costs the same few allocations however
+// long it is.
+func TestAllocations(t *testing.T) {
+	s := newSource(5)
+	const n = 40
+	u, r, k, out := s.uniform(n), s.scalars(n), s.scalar(), make([][32]byte, n)
+	v := FromUniform(u)
+	enc := encode(v)
+	for name, op := range map[string]func(n int){
+		"Decode":      func(n int) { Decode(enc[:n]) },
+		"FromUniform": func(n int) { FromUniform(u[:n]) },
+		"Mul":         func(n int) { v.Slice(0, n).Mul(&k) },
+		"MulEncode":   func(n int) { v.Slice(0, n).MulEncode(out[:n], &k) },
+		"Encode":      func(n int) { v.Slice(0, n).Encode(out[:n]) },
+		"Base.Mul":    func(n int) { Generator().Mul(r[:n]) },
+		"AddMulBase":  func(n int) { v.Slice(0, n).AddMulBase(Generator(), r[:n]) },
+		"SubMulBase":  func(n int) { v.Slice(0, n).SubMulBase(Generator(), r[:n]) },
+		"SumVartime":  func(n int) { v.Slice(0, n).SumVartime(r[:n]) },
+	} {
+		few := testing.AllocsPerRun(3, func() { op(2) })
+		many := testing.AllocsPerRun(3, func() { op(n) })
+		if many > few || many > 5 {
+			t.Errorf("%s: %v allocations for 2 elements, %v for %d", name, few, many, n)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+// Package ristretto is the arithmetic of the group ristretto255 (RFC 9496) that
+// the protocol is made of: many elements at once, one call for a chunk.
+//
+// # Representation
+//
+// Outside, an element is the 32 bytes of RFC 9496 §4.3.2. Inside, a [Vector]
+// holds one point of edwards25519 for each element, in extended coordinates,
+// and a [Scalar] is reduced modulo the group's order ℓ. A representative is
+// never unique, so elements are compared as encodings and nowhere else. The
+// field and point formulas are github.com/bwesterb/go-ristretto's; no type of
+// it can be reached from outside, so another backend may replace it if it gives
+// the same bytes.
+//
+// In go-ristretto a point that was never set, or whose decoding failed, equals
+// every point. Here no such value can be reached: [Decode] returns either
+// elements that were all decoded or an error and no Vector; the zero Vector is
+// empty; and a zero [Base] panics.
+//
+// # The identity
+//
+// RFC 9496 decodes 32 zero bytes to the identity. The protocol refuses them
+// (PROTOCOL.md §4, RFC 9497 §2.1), and so do Decode and [NewBase]. Computed
+// elements may be the identity and encode to 32 zero bytes; where that must not
+// be, the caller looks at the bytes.
+//
+// # What is constant time
+//
+// The scalars of [Vector.Mul], [Vector.MulEncode], [Base.Mul],
+// [Vector.AddMulBase] and [Vector.SubMulBase] are secret, and so are the points
+// they yield and the bytes given to [FromUniform], [ScalarFromUniform] and
+// [ScalarFromCanonical]. No branch and no address depends on them: a table is
+// read whole and the wanted entry kept under a mask. Encoding, the one-way map
+// and the scalars' arithmetic are constant time too. How many elements there
+// are is public.
+//
+// Two things aren't. [Vector.SumVartime] takes only what both parties know: the
+// elements on the wire and the coefficients hashed from them. And Decode tells
+// good from bad, of bytes that came from the peer, but only after it has
+// decoded all of them. An error is all that [ScalarFromCanonical] tells about
+// its argument.
+//
+// A Vector, a Base and a Scalar may be read by many goroutines at once. This
+// package starts none.
+package ristretto
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/bwesterb/go-ristretto/edwards25519"
+)
+
+// Vector is a sequence of group elements. Only Append changes it; the other
+// methods make new ones. The zero Vector has no elements.
+type Vector struct{ p []edwards25519.ExtendedPoint }
+
+// DecodeError says which element could not be decoded, and never what it was.
+type DecodeError struct {
+	Index int // the first that could not
+}
+
+func (e *DecodeError) Error() string {
+	return fmt.Sprintf("ristretto: element %d is not the encoding of an element other than the identity", e.Index)
+}
+
+// Decode is Decode of RFC 9496 §4.3.1 on each of encoded, without the identity.
+// All are decoded before the first failure, if any, is returned as a
+// *DecodeError.
+func Decode(encoded [][32]byte) (*Vector, error) {
+	v := newVector(len(encoded))
+	bad := -1
+	for i := range encoded {
+		ok := v.p[i].SetRistretto(&encoded[i]) && encoded[i] != [32]byte{}
+		if !ok && bad < 0 {
+			bad = i
+		}
+	}
+	if bad >= 0 {
+		// v holds points that equal every point: it must not get out.
+		return nil, &DecodeError{bad}
+	}
+	return v, nil
+}
+
+// FromUniform is the one-way map of RFC 9496 §4.3.4: MAP of each half of u[i],
+// added. Hashing to the group is this map applied to 64 hashed bytes.
+func FromUniform(u [][64]byte) *Vector {
+	v := newVector(len(u))
+	var p1, p2 edwards25519.ExtendedPoint
+	for i := range u {
+		elligator(&p1, (*[32]byte)(u[i][:32]))
+		elligator(&p2, (*[32]byte)(u[i][32:]))
+		v.p[i].Add(&p1, &p2)
+	}
+	return v
+}
+
+// elligator sets p to MAP(t) of RFC 9496 §4.3.4. SetBytes ignores bit 255 of t
+// and reduces modulo 2²⁵⁵ − 19, as the map has it.
+func elligator(p *edwards25519.ExtendedPoint, t *[32]byte) {
+	var r0 edwards25519.FieldElement
+	var c edwards25519.CompletedPoint
+	r0.SetBytes(t)
+	p.SetCompleted(c.SetRistrettoElligator2(&r0))
+}
+
+// Len returns how many elements v has.
+func (v *Vector) Len() int { return len(v.p) }
+
+// Slice returns the elements lo to hi−1 of v. It shares them with v.
+func (v *Vector) Slice(lo, hi int) *Vector { return &Vector{v.p[lo:hi:hi]} }
+
+// Append appends the elements of w to v.
+func (v *Vector) Append(w *Vector) { v.p = append(v.p, w.p...) }
+
+// Add returns the elements v_i + w_i. v and w have the same length.
+func (v *Vector) Add(w *Vector) *Vector {
+	mustMatch(len(v.p), len(w.p))
+	sum := newVector(len(v.p))
+	for i := range v.p {
+		sum.p[i].Add(&v.p[i], &w.p[i])
+	}
+	return sum
+}
+
+// Mul returns the elements k·v_i. k is secret.
+func (v *Vector) Mul(k *Scalar) *Vector {
+	product := newVector(len(v.p))
+	digits := k.Bytes()
+	for i := range v.p {
+		product.p[i].ScalarMult(&v.p[i], &digits)
+	}
+	return product
+}
+
+// Encode is Encode of RFC 9496 §4.3.2 on each element. dst has the length of v.
+func (v *Vector) Encode(dst [][32]byte) {
+	mustMatch(len(dst), len(v.p))
+	for i := range v.p {
+		v.p[i].RistrettoInto(&dst[i])
+	}
+}
+
+// Format prints REDACTED whatever the verb: v may hold elements that haven't
+// been blinded, and those can be inverted by a dictionary.
+func (Vector) Format(f fmt.State, _ rune) { fmt.Fprint(f, "REDACTED") }
+
+// LogValue keeps v out of structured logs.
+func (Vector) LogValue() slog.Value { return slog.StringValue("REDACTED") }
+
+// newVector returns n points that the caller must all set before anyone sees
+// them: as they are, they equal every point.
+func newVector(n int) *Vector { return &Vector{make([]edwards25519.ExtendedPoint, n)} }
+
+// This fails to compile under go-ristretto's build tag forcegeneric, where its
+// field has ten 32-bit limbs: there a decoded point's X isn't reduced, adding
+// the point overflows, and one sum in six is wrong.
+var _ = edwards25519.FieldElement([5]uint64{})
+
+func mustMatch(a, b int) {
+	if a != b {
+		panic("ristretto: arguments of different lengths")
+	}
+}
