@@ -1,0 +1,123 @@
+package psi
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/overlap-psi/overlap/internal/ristretto"
+)
+
+// Seed fixes all blinds of one session: item j's is a function of the seed, j
+// and the item's salt, so that none is stored and any can be opened to an
+// auditor later (PROTOCOL.md §10). It prints as REDACTED.
+type Seed [32]byte
+
+// NewSeed draws a seed from crypto/rand.
+func NewSeed() *Seed {
+	s := new(Seed)
+	rand.Read(s[:])
+	return s
+}
+
+// Destroy overwrites the seed: best effort, since Go may have copied it.
+func (s *Seed) Destroy() { clear(s[:]) }
+
+// Format prints REDACTED, whatever the verb.
+func (Seed) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
+
+// LogValue keeps the seed out of structured logs.
+func (Seed) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// scalar returns r_j of PROTOCOL.md §10.
+func (s *Seed) scalar(salt *[32]byte, j uint64) ristretto.Scalar {
+	var scratch [128]byte
+	b := lv(scratch[:0], "AMPSI-V01-blind")
+	b = lv(b, s[:])
+	b = lv(b, salt[:])
+	b = binary.BigEndian.AppendUint64(b, j)
+	return hashToScalar(b, dstBlind)
+}
+
+func (s *Seed) scalars(in []Query, first uint64) []ristretto.Scalar {
+	r := make([]ristretto.Scalar, len(in))
+	for i := range in {
+		r[i] = s.scalar(&in[i].Salt, first+uint64(i))
+	}
+	return r
+}
+
+// Blind blinds in[i], the session's item first+i, additively (PROTOCOL.md §6):
+// B = HashToGroup(x) + r·G, or r·G for a pad. dst has the length of in.
+//
+// This form is sound only together with Finalize, which verifies the Holder's
+// proof under an authenticated K before it makes anything of the answer.
+func Blind(dst []Element, in []Query, s *Seed, first uint64) error {
+	mustMatch(len(dst), len(in))
+	each(len(in), func(lo, hi int) {
+		blindWith(dst[lo:hi], in[lo:hi], s.scalars(in[lo:hi], first+uint64(lo)))
+	})
+	for i := range dst {
+		if dst[i] == (Element{}) { // probability 2⁻²⁵²; the blinds can't be redrawn
+			return errors.New("psi: a blinded element is the identity: start the session again")
+		}
+	}
+	return nil
+}
+
+// blindWith does the same work for a pad as for an identifier, so that the time
+// a chunk takes does not tell how many of its elements are pads.
+func blindWith(dst []Element, in []Query, r []ristretto.Scalar) {
+	pads := ristretto.Generator().Mul(r)
+	blinded := hashToGroup(in).Add(pads)
+	var chosen ristretto.Vector
+	for lo, hi := 0, 0; lo < len(in); lo = hi {
+		pad := in[lo].Input.IsZero()
+		for hi = lo; hi < len(in) && in[hi].Input.IsZero() == pad; hi++ {
+		}
+		if pad {
+			chosen.Append(pads.Slice(lo, hi))
+		} else {
+			chosen.Append(blinded.Slice(lo, hi))
+		}
+	}
+	chosen.Encode(dst)
+}
+
+// Finalize verifies the Holder's proof over a chunk and only then unblinds the
+// chunk and computes its outputs (PROTOCOL.md §6): N = E − r·K. All slices have
+// equal lengths; in, s and first are as Blind had them. A pad's output is the
+// zero Output. If it fails, dst is untouched; the error is or wraps an
+// AbortCode.
+func (k *PublicKey) Finalize(dst []Output, in []Query, blinded, evaluated []Element, p *Proof, bind *Bind, s *Seed, first uint64) error {
+	mustMatch(len(dst), len(in))
+	mustMatch(len(blinded), len(in))
+	if len(evaluated) != len(in) {
+		return fmt.Errorf("psi: answer has another number of elements than the question: %w", AbortMalformed)
+	}
+	e, err := k.verify(blinded, evaluated, p, bind)
+	if err != nil {
+		return err
+	}
+	out := make([]Output, len(in))
+	each(len(in), func(lo, hi int) {
+		k.unblind(out[lo:hi], in[lo:hi], e.Slice(lo, hi), s.scalars(in[lo:hi], first+uint64(lo)))
+	})
+	copy(dst, out)
+	clear(out)
+	return nil
+}
+
+// unblind is sound only for evaluated elements whose proof has been verified.
+// N is never the identity then: it is k·HashToGroup(x).
+func (k *PublicKey) unblind(dst []Output, in []Query, e *ristretto.Vector, r []ristretto.Scalar) {
+	n := make([][32]byte, len(in))
+	e.SubMulBase(k.base, r).Encode(n)
+	for i := range in {
+		if !in[i].Input.IsZero() {
+			dst[i] = finalizeHash(in[i].Input.Bytes()[:], &n[i])
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package psi
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/overlap-psi/overlap/internal/ristretto"
+)
+
+// Key is a Holder's secret scalar k and its public key. It serves one session
+// and is destroyed at its end (PROTOCOL.md §12). It prints as REDACTED.
+type Key struct {
+	k      ristretto.Scalar
+	public *PublicKey
+}
+
+// NewKey draws a key from crypto/rand.
+func NewKey() *Key {
+	k := randomScalar()
+	return newKey(&k)
+}
+
+// DeriveKey is DeriveKeyPair of RFC 9497 §3.2.1. info names the key's only use.
+func DeriveKey(seed *[32]byte, info []byte) (*Key, error) {
+	if len(info) > 0xffff {
+		return nil, errors.New("psi: key info is longer than 65535 bytes")
+	}
+	msg := append([]byte(nil), seed[:]...)
+	msg = append(msg, byte(len(info)>>8), byte(len(info)))
+	msg = append(msg, info...)
+	defer clear(msg)
+	for counter := range 256 {
+		k := hashToScalar(append(msg, byte(counter)), dstDeriveKey)
+		if !k.IsZero() {
+			return newKey(&k), nil
+		}
+	}
+	return nil, errors.New("psi: no key can be derived from this seed")
+}
+
+func newKey(k *ristretto.Scalar) *Key {
+	var enc [1][32]byte
+	ristretto.Generator().Mul([]ristretto.Scalar{*k}).Encode(enc[:])
+	public, err := ParsePublicKey(enc[0])
+	if err != nil {
+		panic("psi: a non-zero key has an invalid public key")
+	}
+	return &Key{k: *k, public: public}
+}
+
+// Public returns K = k·G.
+func (k *Key) Public() *PublicKey { return k.public }
+
+// Destroy overwrites the secret scalar: best effort, since Go may have copied
+// it. The key evaluates nothing afterwards.
+func (k *Key) Destroy() { *k = Key{} }
+
+// Format prints REDACTED, whatever the verb.
+func (*Key) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
+
+// LogValue keeps the key out of structured logs.
+func (*Key) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// Evaluate computes the PRF's output at each of the Holder's own inputs, as
+// RFC 9497 §3.3.2 Evaluate does: N = k·HashToGroup(x). dst has the length of in.
+// A zero Input is refused: the Holder has no pads of this kind.
+func (k *Key) Evaluate(dst []Output, in []Input) {
+	mustMatch(len(dst), len(in))
+	k.mustLive()
+	each(len(in), func(lo, hi int) {
+		queries := make([]Query, hi-lo)
+		for i := range queries {
+			if in[lo+i].IsZero() {
+				panic("psi: Evaluate of a zero Input")
+			}
+			queries[i].Input = in[lo+i]
+		}
+		n := make([][32]byte, hi-lo)
+		hashToGroup(queries).MulEncode(n, &k.k)
+		for i := range n {
+			dst[lo+i] = finalizeHash(in[lo+i].Bytes()[:], &n[i])
+		}
+	})
+}
+
+// BlindEvaluate multiplies a chunk of the Querier's blinded elements by k and
+// proves that it did (RFC 9497 §3.3.2 BlindEvaluate, with the bind of
+// PROTOCOL.md §6). dst and blinded have equal lengths, 1 to 65535; on an error,
+// an *ElementError, dst is untouched. A nil bind makes the proof of RFC 9497,
+// which can be forged for a batch and is for test vectors only.
+func (k *Key) BlindEvaluate(dst, blinded []Element, bind func(evaluated []Element) Bind) (Proof, error) {
+	mustMatch(len(dst), len(blinded))
+	k.mustLive()
+	b, err := decode(blinded)
+	if err != nil {
+		return Proof{}, err
+	}
+	e := make([]Element, len(blinded))
+	each(len(e), func(lo, hi int) { b.Slice(lo, hi).MulEncode(e[lo:hi], &k.k) })
+	copy(dst, e)
+	nonce := randomScalar()
+	return generateProof(k, b, blinded, e, bindOf(bind, e), &nonce), nil
+}
+
+func (k *Key) mustLive() {
+	if k.public == nil {
+		panic("psi: use of a destroyed or zero Key")
+	}
+}
+
+// PublicKey is a Holder's K, checked, with a table of its multiples.
+type PublicKey struct {
+	enc  Element
+	base *ristretto.Base
+}
+
+// ParsePublicKey decodes K. It refuses what RFC 9496 refuses, and the identity.
+func ParsePublicKey(e Element) (*PublicKey, error) {
+	base, err := ristretto.NewBase(&e)
+	if err != nil {
+		return nil, fmt.Errorf("psi: public key: %w", AbortMalformed)
+	}
+	return &PublicKey{enc: e, base: base}, nil
+}
+
+// Bytes returns K as it travels in OPEN_H.
+func (k *PublicKey) Bytes() Element { return k.enc }
+
+// randomScalar is RandomScalar of PROTOCOL.md §4: 64 bytes of crypto/rand mod ℓ,
+// never 0. crypto/rand.Read does not return errors: it ends the program.
+func randomScalar() ristretto.Scalar {
+	var u [64]byte
+	for {
+		rand.Read(u[:])
+		s := ristretto.ScalarFromUniform(&u)
+		if !s.IsZero() {
+			clear(u[:])
+			return s
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package psi
+
+import (
+	"crypto/sha512"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/overlap-psi/overlap/internal/ristretto"
+)
+
+// ProofLen is the length in bytes of a Proof.
+const ProofLen = 64
+
+// Proof is c ‖ s of RFC 9497 §2.2.1: the evaluated elements of a chunk are its
+// blinded elements times the key whose public key is K.
+type Proof [ProofLen]byte
+
+// Bind ties a chunk's proof to the whole chunk and to its session (PROTOCOL.md
+// §6). In RFC 9497 the coefficient of a pair depends on that pair alone, so a
+// Holder can choose 16 384 wrong answers whose errors cancel; with the bind the
+// coefficients exist only after every answer is fixed.
+type Bind [64]byte
+
+// NewBind returns the bind of chunk seq of session sid.
+func NewBind(sid *[32]byte, seq uint32, blinded, evaluated []Element) Bind {
+	b := sha512.Sum512(appendElements(nil, blinded))
+	e := sha512.Sum512(appendElements(nil, evaluated))
+	buf := lv(nil, "AMPSI-V01-batch")
+	buf = lv(buf, sid[:])
+	buf = binary.BigEndian.AppendUint32(buf, seq)
+	buf = lv(buf, b[:])
+	buf = lv(buf, e[:])
+	return sha512.Sum512(buf)
+}
+
+func bindOf(f func([]Element) Bind, evaluated []Element) []byte {
+	if f == nil {
+		return nil
+	}
+	b := f(evaluated)
+	return b[:]
+}
+
+// generateProof is GenerateProof of RFC 9497 §2.2.1 with A = G, B = K, C the
+// blinded and D the evaluated elements, and the nonce given.
+func generateProof(k *Key, c *ristretto.Vector, blinded, evaluated []Element, bind []byte, nonce *ristretto.Scalar) Proof {
+	// ComputeCompositesFast: Z = k·M, which must be constant time.
+	m := sum(c, composites(k.public.enc, blinded, evaluated, bind))
+	z := m.Mul(&k.k)
+	t2 := ristretto.Generator().Mul([]ristretto.Scalar{*nonce})
+	t3 := m.Mul(nonce)
+
+	challenge := proofChallenge(k.public.enc, m, z, t2, t3)
+	// s = r - c·k
+	s := *nonce
+	ck := challenge.Mul(&k.k)
+	s = s.Sub(&ck)
+	return newProof(&challenge, &s)
+}
+
+func newProof(c, s *ristretto.Scalar) (p Proof) {
+	cb, sb := c.Bytes(), s.Bytes()
+	copy(p[:32], cb[:])
+	copy(p[32:], sb[:])
+	return p
+}
+
+// verify is VerifyProof of RFC 9497 §2.2.2. It returns the evaluated elements,
+// decoded, only if they are what the proof says.
+func (k *PublicKey) verify(blinded, evaluated []Element, p *Proof, bind *Bind) (*ristretto.Vector, error) {
+	e, err := decode(evaluated)
+	if err != nil {
+		return nil, err
+	}
+	b, err := decode(blinded)
+	if err != nil {
+		return nil, err
+	}
+	c, err := ristretto.ScalarFromCanonical((*[32]byte)(p[:32]))
+	if err != nil {
+		return nil, fmt.Errorf("psi: proof's c is not canonical: %w", AbortMalformed)
+	}
+	s, err := ristretto.ScalarFromCanonical((*[32]byte)(p[32:]))
+	if err != nil {
+		return nil, fmt.Errorf("psi: proof's s is not canonical: %w", AbortMalformed)
+	}
+	var bound []byte
+	if bind != nil {
+		bound = bind[:]
+	}
+	// ComputeComposites: M = Σ d_i·C_i, Z = Σ d_i·D_i.
+	d := composites(k.enc, blinded, evaluated, bound)
+	m, z := sum(b, d), sum(e, d)
+	// t2 = s·A + c·B, t3 = s·M + c·Z
+	t2 := ristretto.Generator().Mul([]ristretto.Scalar{s}).AddMulBase(k.base, []ristretto.Scalar{c})
+	t3 := m.Mul(&s).Add(z.Mul(&c))
+	if proofChallenge(k.enc, m, z, t2, t3) != c {
+		return nil, fmt.Errorf("psi: proof does not verify: %w", AbortProof)
+	}
+	return e, nil
+}
+
+// composites returns d_i = HashToScalar(I2OSP(64,2) || seed || I2OSP(i,2) ||
+// I2OSP(32,2) || C_i || I2OSP(32,2) || D_i || "Composite"), RFC 9497 §2.2.1,
+// where the seed also hashes the bind.
+func composites(k Element, c, d []Element, bind []byte) []ristretto.Scalar {
+	t := append(lengthPrefixed(nil, k[:]), lengthPrefixed(nil, []byte(dstSeed))...)
+	seed := sha512.Sum512(append(t, bind...))
+
+	out := make([]ristretto.Scalar, len(c))
+	each(len(c), func(lo, hi int) {
+		buf := make([]byte, 0, 256)
+		for i := lo; i < hi; i++ {
+			buf = lengthPrefixed(buf[:0], seed[:])
+			buf = binary.BigEndian.AppendUint16(buf, uint16(i))
+			buf = lengthPrefixed(buf, c[i][:])
+			buf = lengthPrefixed(buf, d[i][:])
+			buf = append(buf, "Composite"...)
+			out[i] = hashToScalar(buf, dstHashToScalar)
+		}
+	})
+	return out
+}
+
+// proofChallenge is HashToScalar over B, M, Z, t2, t3 and "Challenge".
+func proofChallenge(k Element, m, z, t2, t3 *ristretto.Vector) ristretto.Scalar {
+	buf := lengthPrefixed(make([]byte, 0, 192), k[:])
+	for _, v := range []*ristretto.Vector{m, z, t2, t3} {
+		var enc [1][32]byte
+		v.Encode(enc[:])
+		buf = lengthPrefixed(buf, enc[0][:])
+	}
+	return hashToScalar(append(buf, "Challenge"...), dstHashToScalar)
+}
+
+func lengthPrefixed(dst, b []byte) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(b)))
+	return append(dst, b...)
+}
