@@ -1,0 +1,159 @@
+package consent
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+
+	"github.com/overlap-psi/overlap/identifier"
+	"github.com/overlap-psi/overlap/internal/input"
+)
+
+// Domain separation of PROTOCOL.md §10, and of the salts, which it leaves open.
+const (
+	leafDST    = "AMPSI-V01-consent"
+	padDST     = "AMPSI-V01-consent-pad"
+	saltDST    = "AMPSI-V01-salt"
+	padSaltDST = "AMPSI-V01-pad-salt"
+)
+
+// leafLen is the length of a leaf's line: salt, h, class, record hash, account.
+const leafLen = 32 + 32 + 1 + 32 + 32
+
+// line is what a snapshot keeps of a leaf, which is also what the leaf is the
+// hash of:
+//
+//	salt(32) ‖ h(32) ‖ I2OSP(class,1) ‖ SHA-256(consent record)(32) ‖ account_handle(32)
+//
+// After a pad's salt come zeros; no leaf is of class 0.
+type line [leafLen]byte
+
+func (l *line) salt() *[32]byte       { return (*[32]byte)(l[0:32]) }
+func (l *line) sum() *[32]byte        { return (*[32]byte)(l[32:64]) }
+func (l *line) class() byte           { return l[64] }
+func (l *line) recordHash() *[32]byte { return (*[32]byte)(l[65:97]) }
+func (l *line) account() *[32]byte    { return (*[32]byte)(l[97:129]) }
+
+func (l *line) isPad() bool { return l.class() == 0 }
+
+// hash returns leaf_i or pad_i of PROTOCOL.md §10.
+func (l *line) hash() [32]byte {
+	var scratch [len(leafDST) + leafLen]byte
+	if l.isPad() {
+		return sha256.Sum256(append(append(scratch[:0], padDST...), l.salt()[:]...))
+	}
+	return sha256.Sum256(append(append(scratch[:0], leafDST...), l[:]...))
+}
+
+// compare orders leaves by (account handle, class, h).
+func (l *line) compare(m *line) int {
+	if c := bytes.Compare(l.account()[:], m.account()[:]); c != 0 {
+		return c
+	}
+	if c := int(l.class()) - int(m.class()); c != 0 {
+		return c
+	}
+	return bytes.Compare(l.sum()[:], m.sum()[:])
+}
+
+// newLine returns the line of an admitted record in the snapshot of the given
+// id. Its salt is
+//
+//	HMAC-SHA-256(record's secret, "AMPSI-V01-salt" ‖ id(32) ‖ account(32) ‖ I2OSP(class,1) ‖ h(32))
+//
+// so that erasing the record, and with it the secret, closes its leaf in every
+// snapshot there ever was.
+func newLine(id *[32]byte, rec *Record) line {
+	var l line
+	*l.sum() = rec.Sum
+	l[64] = byte(rec.Class)
+	*l.recordHash() = rec.Hash()
+	*l.account() = rec.Account
+
+	var scratch [len(saltDST) + 32 + 32 + 1 + 32]byte
+	b := append(scratch[:0], saltDST...)
+	b = append(b, id[:]...)
+	b = append(b, rec.Account[:]...)
+	b = append(b, byte(rec.Class))
+	b = append(b, rec.Sum[:]...)
+	*l.salt() = mac(&rec.Secret, b)
+	return l
+}
+
+// newPad returns the line of pad leaf i. Its salt is
+//
+//	HMAC-SHA-256(id, "AMPSI-V01-pad-salt" ‖ I2OSP(i,8))
+func newPad(id *[32]byte, i uint64) line {
+	var l line
+	var scratch [len(padSaltDST) + 8]byte
+	b := append(scratch[:0], padSaltDST...)
+	*l.salt() = mac(id, binary.BigEndian.AppendUint64(b, i))
+	return l
+}
+
+// maxMAC is the longest message that mac takes, in bytes.
+const maxMAC = 128
+
+// mac is HMAC-SHA-256 (RFC 2104) of a short message under a 32-byte key: what
+// crypto/hmac computes, without its five allocations a leaf.
+func mac(key *[32]byte, message []byte) [32]byte {
+	if len(message) > maxMAC {
+		panic("consent: message too long for mac")
+	}
+	const block = sha256.BlockSize
+	var inner [block + maxMAC]byte
+	var outer [block + sha256.Size]byte
+	for i := range block {
+		inner[i], outer[i] = 0x36, 0x5c
+	}
+	for i, k := range key {
+		inner[i] ^= k
+		outer[i] ^= k
+	}
+	n := copy(inner[block:], message)
+	digest := sha256.Sum256(inner[:block+n])
+	copy(outer[block:], digest[:])
+	return sha256.Sum256(outer[:])
+}
+
+// Leaf is one line of a Snapshot: an eligible identifier of one account, or a
+// pad. It prints as REDACTED.
+type Leaf struct {
+	index uint64
+	line  line
+}
+
+// Index returns the leaf's position in the tree, from 0.
+func (l Leaf) Index() uint64 { return l.index }
+
+// IsPad reports whether the leaf stands for nobody.
+func (l Leaf) IsPad() bool { return l.line.isPad() }
+
+// Input returns x, or the zero Input of a pad.
+func (l Leaf) Input() input.Input {
+	if l.IsPad() {
+		return input.Input{}
+	}
+	return input.New(l.line.class(), l.line.sum())
+}
+
+// Class returns the identifier's class, 0 of a pad.
+func (l Leaf) Class() identifier.Class { return identifier.Class(l.line.class()) }
+
+// Account returns the account that the identifier belongs to, zero of a pad.
+func (l Leaf) Account() Handle { return *l.line.account() }
+
+// Salt returns salt_i, on which the blind of the query made from this leaf
+// depends (PROTOCOL.md §10). It is secret.
+func (l Leaf) Salt() [32]byte { return *l.line.salt() }
+
+// Hash returns leaf_i or pad_i of PROTOCOL.md §10.
+func (l Leaf) Hash() [32]byte { return l.line.hash() }
+
+// Format prints REDACTED whatever the verb.
+func (Leaf) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
+
+// LogValue keeps the leaf out of structured logs.
+func (Leaf) LogValue() slog.Value { return slog.StringValue(redacted) }

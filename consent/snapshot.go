@@ -1,0 +1,307 @@
+package consent
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/overlap-psi/overlap/identifier"
+	"github.com/overlap-psi/overlap/internal/merkle"
+)
+
+// A snapshot is a header, size lines of equal length, and a trailer. Counts and
+// root stand at the end, since they are known there: it is written in one pass
+// to anything, and one that was cut short has no trailer and is refused.
+//
+//	header    "AMPSI-V01-snapshot" ‖ I2OSP(version,2) ‖ seconds(8) ‖ I2OSP(nanoseconds,4) ‖ id(32)
+//	line      see line: the leaves, then the pads
+//	trailer   I2OSP(leaves,8) ‖ I2OSP(size,8) ‖ root(32)
+const (
+	snapshotMagic   = "AMPSI-V01-snapshot"
+	snapshotVersion = 1
+	headerLen       = len(snapshotMagic) + 2 + timeLen + 32
+	trailerLen      = 8 + 8 + 32
+)
+
+// Errors of reading and writing a snapshot.
+var (
+	ErrSnapshot = errors.New("consent: snapshot is damaged") // what ReadSnapshot finds wrong with the bytes wraps it
+
+	errOrder   = errors.New("consent: ledger is not strictly increasing by account, class and hash")
+	errAccount = errors.New("consent: record without an account")
+	errSecret  = errors.New("consent: record without a salt secret")
+	errPadded  = errors.New("consent: padded size is below the number of leaves")
+)
+
+// WriteSnapshot admits the ledger's records under the rule at the given moment
+// and writes those that pass, one leaf each, then pads up to pad(leaves), the
+// size that the tree has in public (PROTOCOL.md §7.2, §10). It returns the tree's
+// root, the number of leaves and the size with pads. Memory does not grow with
+// the ledger.
+//
+// The ledger comes ordered by account, class and hash; two admitted records with
+// the same three, or out of order, are an error, as is a record without account
+// or secret. An error of the ledger ends the snapshot; what was written by then
+// is none.
+//
+// The id is 32 fresh random bytes, and it stays as secret as the snapshot: it
+// separates this snapshot's salts from any other's, and whoever has it can tell
+// the pads from the leaves. The output holds hashed identifiers and salts, so a
+// file of it is readable by its owner only and is removed when its last session
+// is over. With the same ledger, moment and id it can be written again, but for
+// the records that have been erased since.
+func WriteSnapshot(w io.Writer, id *[32]byte, rule Rule, at time.Time, pad func(leaves uint64) uint64, ledger iter.Seq2[Record, error]) (root tlog.Hash, leaves, size uint64, err error) {
+	s := &snapshotWriter{w: bufio.NewWriterSize(w, bufferLen), id: id}
+	s.writeHeader(at)
+	if err := s.writeLeaves(rule, at, ledger); err != nil {
+		return tlog.Hash{}, 0, 0, err
+	}
+	leaves = s.tree.Size()
+	if size = pad(leaves); size < leaves {
+		return tlog.Hash{}, 0, 0, errPadded
+	}
+	for i := leaves; i < size; i++ {
+		s.line = newPad(id, i)
+		s.write()
+	}
+	root = s.tree.Root()
+	s.writeTrailer(leaves, size, root)
+	if err := s.w.Flush(); err != nil {
+		return tlog.Hash{}, 0, 0, fmt.Errorf("consent: writing the snapshot: %w", err)
+	}
+	return root, leaves, size, nil
+}
+
+// bufferLen is the size of the one buffer between lines and file, in bytes.
+const bufferLen = 1 << 16
+
+// snapshotWriter writes lines and hashes them as it does. A bufio.Writer keeps
+// its first error, so the errors of single writes are found by Flush.
+type snapshotWriter struct {
+	w    *bufio.Writer
+	id   *[32]byte
+	tree merkle.Range
+	line line // the one being written
+	last line // the leaf before it
+}
+
+func (s *snapshotWriter) writeHeader(at time.Time) {
+	b := make([]byte, 0, headerLen)
+	b = append(b, snapshotMagic...)
+	b = binary.BigEndian.AppendUint16(b, snapshotVersion)
+	b = appendTime(b, at)
+	b = append(b, s.id[:]...)
+	s.w.Write(b)
+}
+
+func (s *snapshotWriter) writeLeaves(rule Rule, at time.Time, ledger iter.Seq2[Record, error]) error {
+	for rec, err := range ledger {
+		if err != nil {
+			return fmt.Errorf("consent: reading the ledger: %w", err)
+		}
+		if _, err := rule.Admit(&rec, at); err != nil {
+			continue // the Refusal is the ledger's to report: here only what passes counts
+		}
+		if err := s.writeLeaf(&rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *snapshotWriter) writeLeaf(rec *Record) error {
+	switch {
+	case rec.Account == Handle{}:
+		return errAccount
+	case rec.Secret == [32]byte{}:
+		return errSecret
+	}
+	s.line = newLine(s.id, rec)
+	if s.tree.Size() > 0 && s.last.compare(&s.line) >= 0 {
+		return errOrder
+	}
+	s.write()
+	s.last = s.line
+	return nil
+}
+
+func (s *snapshotWriter) write() {
+	hash := s.line.hash()
+	s.tree.Append(merkle.LeafHash(hash[:]))
+	s.w.Write(s.line[:])
+}
+
+func (s *snapshotWriter) writeTrailer(leaves, size uint64, root tlog.Hash) {
+	b := make([]byte, 0, trailerLen)
+	b = binary.BigEndian.AppendUint64(b, leaves)
+	b = binary.BigEndian.AppendUint64(b, size)
+	b = append(b, root[:]...)
+	s.w.Write(b)
+}
+
+// Snapshot is a written snapshot, open for reading. Its methods may be called
+// concurrently if the reader's ReadAt may.
+type Snapshot struct {
+	r      io.ReaderAt
+	at     time.Time
+	id     [32]byte
+	leaves uint64
+	size   uint64
+	root   tlog.Hash
+}
+
+// ReadSnapshot opens the snapshot that is the first size bytes of r. It reads all
+// of it and computes the root again, about a microsecond a leaf, so that no query
+// is ever made from a line the root does not cover; r must not change afterwards.
+func ReadSnapshot(r io.ReaderAt, size int64) (*Snapshot, error) {
+	s := &Snapshot{r: r}
+	if err := s.readHeader(); err != nil {
+		return nil, err
+	}
+	if err := s.readTrailer(size); err != nil {
+		return nil, err
+	}
+	if err := s.verify(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func damaged(what string) error { return fmt.Errorf("%w: %s", ErrSnapshot, what) }
+
+// readAt fills b from offset off.
+func (s *Snapshot) readAt(b []byte, off int64) error {
+	n, err := s.r.ReadAt(b, off)
+	switch {
+	case n == len(b): // io.ReaderAt may say io.EOF with the last bytes
+		return nil
+	case err == io.EOF:
+		return damaged("cut short")
+	}
+	return fmt.Errorf("consent: reading the snapshot: %w", err)
+}
+
+func (s *Snapshot) readHeader() error {
+	var b [headerLen]byte
+	if err := s.readAt(b[:], 0); err != nil {
+		return err
+	}
+	rest, ok := bytes.CutPrefix(b[:], []byte(snapshotMagic))
+	if !ok {
+		return damaged("not a snapshot")
+	}
+	if binary.BigEndian.Uint16(rest) != snapshotVersion {
+		return damaged("unknown version")
+	}
+	rest = rest[2:]
+	if binary.BigEndian.Uint32(rest[8:]) >= uint32(time.Second) {
+		return damaged("time out of range")
+	}
+	s.at = readTime(rest)
+	s.id = [32]byte(rest[timeLen:])
+	return nil
+}
+
+func (s *Snapshot) readTrailer(size int64) error {
+	lines := size - int64(headerLen+trailerLen)
+	if lines < 0 || lines%leafLen != 0 {
+		return damaged("length is not that of whole lines")
+	}
+	var b [trailerLen]byte
+	if err := s.readAt(b[:], size-trailerLen); err != nil {
+		return err
+	}
+	s.leaves = binary.BigEndian.Uint64(b[:])
+	s.size = binary.BigEndian.Uint64(b[8:])
+	s.root = tlog.Hash(b[16:])
+	if s.size != uint64(lines/leafLen) || s.leaves > s.size {
+		return damaged("counts differ from the length")
+	}
+	return nil
+}
+
+func (s *Snapshot) verify() error {
+	var tree merkle.Range
+	var last line
+	for leaf, err := range s.All() {
+		if err != nil {
+			return err
+		}
+		if err := s.check(&leaf, &last); err != nil {
+			return err
+		}
+		hash := leaf.line.hash()
+		tree.Append(merkle.LeafHash(hash[:]))
+		last = leaf.line
+	}
+	if tree.Root() != s.root {
+		return damaged("root differs")
+	}
+	return nil
+}
+
+// check reports what is wrong with the leaf after last.
+func (s *Snapshot) check(leaf *Leaf, last *line) error {
+	switch {
+	case leaf.index >= s.leaves:
+		if leaf.line != newPad(&s.id, leaf.index) {
+			return damaged("not a pad where pads stand")
+		}
+	case identifier.Class(leaf.line.class()).Kind() == 0:
+		return damaged("leaf of an unknown class")
+	case leaf.index > 0 && last.compare(&leaf.line) >= 0:
+		return damaged("leaves are not strictly increasing")
+	}
+	return nil
+}
+
+// Root returns consent_root of PROTOCOL.md §10.
+func (s *Snapshot) Root() tlog.Hash { return s.root }
+
+// Len returns the number of true leaves. It is the platform's own secret.
+func (s *Snapshot) Len() uint64 { return s.leaves }
+
+// Size returns the number of leaves with pads, consent_size of PROTOCOL.md §15.
+func (s *Snapshot) Size() uint64 { return s.size }
+
+// Time returns the moment at which the leaves were eligible, in UTC.
+func (s *Snapshot) Time() time.Time { return s.at }
+
+func lineOffset(i uint64) int64 { return int64(headerLen) + int64(i)*leafLen }
+
+// At returns leaf i, a pad if i is Len or more. It panics if i is not below Size.
+func (s *Snapshot) At(i uint64) (Leaf, error) {
+	if i >= s.size {
+		panic("consent: leaf index out of range")
+	}
+	leaf := Leaf{index: i}
+	if err := s.readAt(leaf.line[:], lineOffset(i)); err != nil {
+		return Leaf{}, err
+	}
+	return leaf, nil
+}
+
+// All returns every leaf in order, pads included. An error ends it.
+func (s *Snapshot) All() iter.Seq2[Leaf, error] {
+	return func(yield func(Leaf, error) bool) {
+		lines := io.NewSectionReader(s.r, lineOffset(0), int64(s.size)*leafLen)
+		r := bufio.NewReaderSize(lines, bufferLen)
+		var leaf Leaf
+		for leaf.index = range s.size {
+			if _, err := io.ReadFull(r, leaf.line[:]); err != nil {
+				yield(Leaf{}, fmt.Errorf("consent: reading the snapshot: %w", err))
+				return
+			}
+			if !yield(leaf, nil) {
+				return
+			}
+		}
+	}
+}
