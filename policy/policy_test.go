@@ -1,0 +1,289 @@
+package policy
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/overlap-psi/overlap/identifier"
+	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/release"
+)
+
+// The values of PROTOCOL.md §15, and default.toml's for the fields that have no
+// default there.
+func wantDefault() *Policy {
+	return &Policy{
+		Version:        1,
+		Universe:       "users",
+		Classes:        []identifier.Class{identifier.EmailUID2, identifier.PhoneE164},
+		Modes:          []psi.Mode{psi.PLearns},
+		MaxQHat:        1 << 24,
+		MaxNHat:        1 << 24,
+		MaxEvaluations: 1 << 28,
+		MaxReleases:    4,
+		Tau:            100,
+		Epsilon:        Epsilon{1, 2},
+		Delta:          1e-9,
+		TExtra:         42,
+		EpochSeconds:   604_800,
+		ResumeSeconds:  600,
+		SessionSeconds: 86_400,
+		ReleaseStep:    10,
+		Window:         4,
+		RetentionDays:  180,
+		AuditSamples:   4603,
+		Beacon:         "none",
+		Witnesses:      2,
+	}
+}
+
+func TestDefault(t *testing.T) {
+	if lines := fieldDiff(Default(), wantDefault()); lines != nil {
+		t.Errorf("default.toml differs from PROTOCOL.md §15: %q", lines)
+	}
+}
+
+// fieldDiff is Diff of the fields alone.
+func fieldDiff(a, b *Policy) []string {
+	x, y := *a, *b
+	x.document, y.document = nil, nil
+	return Diff(&x, &y)
+}
+
+// A document without them gets the protocol's defaults.
+func TestDefaultsOfFields(t *testing.T) {
+	p, err := Parse(minimal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := fieldDiff(p, wantDefault()); lines != nil {
+		t.Errorf("defaults differ from PROTOCOL.md §15: %q", lines)
+	}
+}
+
+func TestDefaultSetsEveryField(t *testing.T) {
+	lines, err := fieldLines(defaultDocument)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range fields {
+		if lines[f.name] == 0 {
+			t.Errorf("default.toml doesn't explain %s", f.name)
+		}
+	}
+}
+
+// What the comments of default.toml tell a privacy officer.
+func TestDefaultStatesWhatItCosts(t *testing.T) {
+	p := Default()
+	epsilon, delta := p.EpochTotal()
+	if epsilon != 2 || math.Abs(delta-4e-9) > 1e-24 {
+		t.Errorf("an epoch's releases add up to (%g, %g), the comment says (2, 4e-9)", epsilon, delta)
+	}
+	if got := p.Release().Smallest(); got != 141 {
+		t.Errorf("smallest release %d, the comment says 141", got)
+	}
+	guess := func(epsilon float64) float64 { return math.Round(100 / (1 + math.Exp(-epsilon))) }
+	if guess(0.5) != 62 || guess(epsilon) != 88 {
+		t.Errorf("best guesses %g and %g of 100, the comment says 62 and 88", guess(0.5), guess(epsilon))
+	}
+	for _, c := range []struct {
+		releases int
+		want     float64
+	}{{4, 68}, {20, 86}, {208, 100}} {
+		if got := math.Round(100 * averageGuess(0.5, c.releases)); got != c.want {
+			t.Errorf("after %d releases the average best guess is %g of 100, the comment says %g", c.releases, got, c.want)
+		}
+	}
+	if got := release.MinTExtra(1, 10, p.Delta); got != 202 {
+		t.Errorf("ε = 1/10 needs t_extra %d, the comment says 202", got)
+	}
+	if found := 1 - math.Pow(0.999, float64(p.AuditSamples)); found < 0.99 {
+		t.Errorf("%d samples find one in a thousand with probability %g, the comment says 0.99", p.AuditSamples, found)
+	}
+}
+
+// averageGuess is how often the best guess between c and c+1 is right, from even
+// odds, after n releases with noise of the given ε: one half and half the total
+// variation distance. Each release speaks for the truth, by a factor e^ε, with
+// probability 1/(1+e^−ε), and against it otherwise.
+func averageGuess(epsilon float64, n int) float64 {
+	q := 1 / (1 + math.Exp(-epsilon))
+	distance, ways := 0.0, 1.0
+	for k := range n + 1 {
+		here := ways * math.Pow(q, float64(n-k)) * math.Pow(1-q, float64(k))
+		there := ways * math.Pow(q, float64(k)) * math.Pow(1-q, float64(n-k))
+		distance += max(0, here-there)
+		ways *= float64(n-k) / float64(k+1)
+	}
+	return 0.5 + distance/2
+}
+
+func TestDefaultIsFresh(t *testing.T) {
+	Default().Modes[0] = psi.ALearns
+	if got := Default().Modes[0]; got != psi.PLearns {
+		t.Errorf("a caller changed the default to %v", got)
+	}
+}
+
+func TestHashIsOfTheBytes(t *testing.T) {
+	document, err := os.ReadFile("default.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Parse(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Hash() != sha256.Sum256(document) || p.Hash() != Default().Hash() {
+		t.Error("the hash is not SHA-256 of the document")
+	}
+	for name, other := range map[string][]byte{
+		"CRLF":             bytes.ReplaceAll(document, []byte("\n"), []byte("\r\n")),
+		"comment":          append(bytes.Clone(document), "# agreed\n"...),
+		"no final newline": bytes.TrimSuffix(document, []byte("\n")),
+	} {
+		q, err := Parse(other)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if q.Hash() == p.Hash() {
+			t.Errorf("%s: the hash didn't change", name)
+		}
+		if fieldDiff(p, q) != nil {
+			t.Errorf("%s: the fields changed", name)
+		}
+	}
+}
+
+// The hash of one fixed document, computed with sha256sum.
+func TestHashKnownAnswer(t *testing.T) {
+	p, err := Parse(minimal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "91ecf2ece87eb3191dd9651c1aa5ffeb7c057a29456acea577c69afc1f21f578"
+	if hash := p.Hash(); hex.EncodeToString(hash[:]) != want {
+		t.Errorf("hash %x, want %s", hash, want)
+	}
+}
+
+func TestPolicyKeepsItsOwnBytes(t *testing.T) {
+	document := minimal()
+	p, err := Parse(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := p.Hash()
+	clear(document)
+	clear(p.Bytes())
+	if p.Hash() != hash || !bytes.Equal(p.Bytes(), minimal()) {
+		t.Error("a caller's slice reaches into the policy")
+	}
+}
+
+func TestRelease(t *testing.T) {
+	p, err := Parse(with(minimal(), "tau = 1000", `epsilon = "1/10"`, "delta = 1e-8", "t_extra = 300"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := release.Params{Tau: 1000, EpsilonNum: 1, EpsilonDen: 10, Delta: 1e-8, TExtra: 300}
+	if got := p.Release(); got != want || got.Check() != nil {
+		t.Errorf("Release() = %+v, want %+v", got, want)
+	}
+}
+
+func TestEpoch(t *testing.T) {
+	p := Default()
+	for _, c := range []struct {
+		unix int64
+		want uint64
+	}{
+		{math.MinInt64, 0}, {-1, 0}, {0, 0}, {604_799, 0}, {604_800, 1}, {604_801, 1},
+		{1_795_392_000, 2968}, // 23 November 2026
+	} {
+		if got := p.Epoch(time.Unix(c.unix, 0)); got != c.want {
+			t.Errorf("epoch of %d is %d, want %d", c.unix, got, c.want)
+		}
+	}
+	if p.Epoch(time.Time{}) != 0 {
+		t.Error("the zero time is in a late epoch")
+	}
+}
+
+func TestDiff(t *testing.T) {
+	a := Default()
+	b, err := Parse([]byte(`
+		version = 1
+		purpose = "ads_matching"
+		universe = "shop"
+		classes = ["phone.e164-1"]
+		modes = ["MUTUAL_P", "A_LEARNS"]
+		max_q_hat = 1
+		max_n_hat = 2
+		max_evaluations = 3
+		max_releases = 0
+		tau = 1000
+		epsilon = "1/10"
+		delta = 1e-8
+		t_extra = 300
+		epoch_seconds = 3600
+		resume_seconds = 0
+		session_seconds = 60
+		release_step = 1
+		window = 64
+		retention_days = 1
+		audit_samples = 1
+		beacon = "drand:8990e7a9"
+		witnesses = 0`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		`universe: "users" ≠ "shop"`,
+		"classes: email.uid2-1, phone.e164-1 ≠ phone.e164-1",
+		"modes: P_LEARNS ≠ A_LEARNS, MUTUAL_P",
+		"max_q_hat: 16777216 ≠ 1",
+		"max_n_hat: 16777216 ≠ 2",
+		"max_evaluations: 268435456 ≠ 3",
+		"max_releases: 4 ≠ 0",
+		"tau: 100 ≠ 1000",
+		"epsilon: 1/2 ≠ 1/10",
+		"delta: 1e-09 ≠ 1e-08",
+		"t_extra: 42 ≠ 300",
+		"epoch_seconds: 604800 ≠ 3600",
+		"resume_seconds: 600 ≠ 0",
+		"session_seconds: 86400 ≠ 60",
+		"release_step: 10 ≠ 1",
+		"window: 4 ≠ 64",
+		"retention_days: 180 ≠ 1",
+		"audit_samples: 4603 ≠ 1",
+		`beacon: "none" ≠ "drand:8990e7a9"`,
+		"witnesses: 2 ≠ 0",
+	}
+	if got := Diff(a, b); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if got := Diff(a, Default()); got != nil {
+		t.Errorf("a policy differs from itself: %q", got)
+	}
+}
+
+func TestDiffOfBytesOnly(t *testing.T) {
+	other, err := Parse(append(Default().Bytes(), '\n'))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := Diff(Default(), other)
+	if len(got) != 1 || !strings.Contains(got[0], "the bytes differ") {
+		t.Errorf("got %q", got)
+	}
+}
