@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/overlap-psi/overlap/consent"
 	"github.com/overlap-psi/overlap/identifier"
 	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/release"
@@ -151,10 +152,10 @@ func list[T interface {
 // purpose has one value, so a Policy does not hold it. It stands in the document
 // for whoever signs it.
 func purpose() field {
-	const ads = "ads_matching"
+	ads := consent.AdsMatching.String()
 	return field{
 		name:  "purpose",
-		want:  `"ads_matching", the only purpose anything is matched for`,
+		want:  strconv.Quote(ads) + ", the only purpose anything is matched for",
 		read:  func(_ *Policy, v any) bool { return v == ads },
 		check: func(*Policy) bool { return true },
 		show:  func(*Policy) string { return ads },

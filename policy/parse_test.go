@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/overlap-psi/overlap/consent"
 )
 
 // minimal returns a document with exactly the fields that have no default.
@@ -124,9 +126,13 @@ func TestEveryFieldHasItsBoundsTested(t *testing.T) {
 
 // Every security purpose, every other purpose and every way around the field.
 func TestOnlyAdsMatching(t *testing.T) {
-	purposes := []string{"account_signup", "account_security_2fa", "account_recovery", "account_reauth",
-		"profile_contact", "uploaded_by_other", "import_unknown", "", "ADS_MATCHING", "ads_matching ", " ads_matching",
+	purposes := []string{"account_security_2fa", "account_recovery", "account_reauth", "", "ADS_MATCHING", "ads_matching ", " ads_matching",
 		"ads_matching,account_security_2fa", "ads-matching", "*", "all"}
+	for p := consent.Purpose(0); p == 0 || p.Valid(); p++ {
+		if p != consent.AdsMatching {
+			purposes = append(purposes, p.String())
+		}
+	}
 	for _, p := range purposes {
 		_, err := Parse(with(minimal(), fmt.Sprintf("purpose = %q", p)))
 		var refused *FieldError

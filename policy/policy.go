@@ -13,8 +13,10 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/overlap-psi/overlap/consent"
 	"github.com/overlap-psi/overlap/identifier"
 	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/release"
@@ -76,6 +78,12 @@ func (p *Policy) Hash() [32]byte { return sha256.Sum256(p.document) }
 
 // Bytes returns a copy of the document.
 func (p *Policy) Bytes() []byte { return bytes.Clone(p.document) }
+
+// Rule returns what admits a consent record under this policy: its classes, in
+// every jurisdiction, however old the consent.
+func (p *Policy) Rule() consent.Rule {
+	return consent.Rule{Classes: slices.Clone(p.Classes)}
+}
 
 // Release returns the settings of a release. They pass release.Params.Check if p
 // came from Parse.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/overlap-psi/overlap/consent"
 	"github.com/overlap-psi/overlap/identifier"
 	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/release"
@@ -187,6 +188,26 @@ func TestPolicyKeepsItsOwnBytes(t *testing.T) {
 	clear(p.Bytes())
 	if p.Hash() != hash || !bytes.Equal(p.Bytes(), minimal()) {
 		t.Error("a caller's slice reaches into the policy")
+	}
+}
+
+func TestRule(t *testing.T) {
+	p := Default()
+	rule := p.Rule()
+	at := time.Unix(1_795_392_000, 0)
+	for class, want := range map[identifier.Class]error{
+		identifier.EmailUID2:  nil,
+		identifier.PhoneE164:  nil,
+		identifier.EmailPlain: consent.RefusedClass,
+	} {
+		record := consent.Record{Class: class, Sum: [32]byte{1}, Purpose: consent.AdsMatching, Status: consent.Granted, CollectedAt: at}
+		if _, err := rule.Admit(&record, at); err != want {
+			t.Errorf("%v: %v, want %v", class, err, want)
+		}
+	}
+	rule.Classes[0] = identifier.EmailPlain
+	if p.Classes[0] != identifier.EmailUID2 {
+		t.Error("a caller's rule reaches into the policy")
 	}
 }
 
