@@ -1,0 +1,176 @@
+// Package sheet reads a delimited file as a stream of rows, in bounded memory:
+// what spreadsheets, databases and customer systems write, and what people then
+// do to it.
+//
+// Accepted: comma, semicolon, tab or bar between fields; quoted fields with
+// newlines and doubled quotes; LF, CRLF or lone CR, and no newline at the end;
+// a UTF-8 byte order mark; gzip or zstd, known by their first bytes and not by
+// the file's name. The header is kept by position, repeated names included.
+// What isn't such a file is refused with a reason (Error), never read as
+// something it isn't.
+//
+// Cells pass as they are: whether a cell is valid UTF-8, or means anything, is
+// for the caller to say, who also gives a row of another width its code.
+package sheet
+
+import (
+	"errors"
+	"io"
+	"iter"
+	"os"
+	"slices"
+	"strings"
+)
+
+const (
+	// MaxField is the longest field in bytes. No name, address or consent
+	// string comes near; what does is a quote that is never closed.
+	MaxField = 64 << 10
+
+	// MaxRow is the most bytes one row may have, a byte for each delimiter
+	// included.
+	MaxRow = 1 << 20
+)
+
+// Options say what the file can't say itself.
+type Options struct {
+	// Delimiter separates fields. Zero means: the one of , ; tab and | that is
+	// most frequent in the header, outside quotes. A quote or a line end is
+	// refused.
+	Delimiter byte
+}
+
+var errDelimiter = errors.New("sheet: a quote or a line end can't separate fields")
+
+// File is an open file of which the header has been read.
+type File struct {
+	source *source
+	rows   *scanner
+	header []string
+	any    bool // a row was read
+	close  func() error
+}
+
+// Row is one row after the header.
+type Row struct {
+	// Line is the 1-based number of the line on which the row starts. Blank
+	// lines and the lines inside quoted fields count.
+	Line int
+
+	// Cells are the fields in order. The slice is reused for the next row; the
+	// strings may be kept.
+	Cells []string
+
+	// Ragged says that the row has more or fewer fields than the header, so
+	// that no cell can be said to belong to a column.
+	Ragged bool
+}
+
+// Open opens the file at path, or standard input if path is "-", and reads its
+// header. The error is an *Error if the file isn't a delimited file.
+func Open(path string, o Options) (*File, error) {
+	if path == "-" {
+		return New(os.Stdin, 0, o)
+	}
+	in, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	var size int64
+	if st, err := in.Stat(); err == nil && st.Mode().IsRegular() {
+		size = st.Size()
+	}
+	f, err := New(in, size, o)
+	if err != nil {
+		in.Close()
+		return nil, err
+	}
+	unwind := f.close
+	f.close = func() error {
+		unwind()
+		return in.Close()
+	}
+	return f, nil
+}
+
+// New reads the header of the file that r is at the start of. The size is for
+// Progress alone; zero means unknown. Close doesn't close r.
+func New(r io.Reader, size int64, o Options) (*File, error) {
+	if strings.IndexByte("\"\r\n", o.Delimiter) >= 0 {
+		return nil, errDelimiter
+	}
+	src, err := newSource(r, size)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{source: src, rows: newScanner(src), close: src.Close}
+	if f.header, err = f.rows.begin(o.Delimiter); err != nil {
+		src.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Header returns the names of the columns as written, by position. A name may
+// be empty, repeated or not UTF-8: see Key and Name.
+func (f *File) Header() []string { return f.header }
+
+// Progress returns how many bytes of the file have been read, before any
+// decompression, and how many it has: 0 if unknown. It may be called from any
+// goroutine.
+func (f *File) Progress() (read, size int64) { return f.source.read.Load(), f.source.size }
+
+// Close closes the file.
+func (f *File) Close() error { return f.close() }
+
+// All returns the rows that have not been read yet. It ends at the end of the
+// file or after its first error.
+func (f *File) All() iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		for {
+			row, err := f.next()
+			if err == io.EOF || !yield(row, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (f *File) next() (Row, error) {
+	cells, line, err := f.rows.row()
+	switch {
+	case err == io.EOF && !f.any:
+		return Row{}, &Error{Reason: HeaderOnly}
+	case err != nil:
+		return Row{}, err
+	}
+	f.any = true
+	return Row{Line: line, Cells: cells, Ragged: len(cells) != len(f.header)}, nil
+}
+
+// begin reads the header: it is the first row, after a byte order mark and
+// Excel's "sep=" line.
+func (s *scanner) begin(delimiter byte) ([]string, error) {
+	block, err := s.first()
+	if err != nil {
+		return nil, err
+	}
+	if r := refuse(block); r != 0 {
+		return nil, &Error{Reason: r}
+	}
+	s.skip(byteOrderMark(block))
+	if d, n := sepLine(s.ahead()); n > 0 {
+		s.skip(n)
+		s.line++
+		delimiter = d
+	}
+	if delimiter == 0 {
+		delimiter = sniff(s.ahead())
+	}
+	s.delimit(delimiter)
+	header, _, err := s.row()
+	if err == io.EOF {
+		return nil, &Error{Reason: Empty}
+	}
+	return slices.Clone(header), err
+}
