@@ -1,0 +1,314 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/overlap-psi/overlap/identity"
+	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
+	"github.com/overlap-psi/overlap/psi"
+)
+
+// What version 1 of the protocol fixes (PROTOCOL.md §2, §5.4, §7.4).
+const (
+	version      = 1
+	suite        = 0x0001 // ristretto255, SHA-512
+	purpose      = 0x01   // advertising audience
+	partyA       = 1
+	partyP       = 2
+	tableSession = 1
+)
+
+// TokenLen is the length in bytes of a token in a session table (PROTOCOL.md §9).
+const TokenLen = 16
+
+// How long an OPEN is good for, and how far clocks may be apart (§5.2).
+const (
+	openLife  = 300 * time.Second
+	clockSkew = 60 * time.Second
+)
+
+// Replay is told of every OPEN's nonce, and returns an error if this peer has
+// used it before. It must remember it until the given time, over a restart.
+type Replay func(ctx context.Context, peer identity.ID, nonce [32]byte, until time.Time) error
+
+// Ask starts a P_LEARNS session as the advertiser: it sends HELLO. audience is
+// 1 to 64 characters of [a-z0-9._-].
+func Ask(ctx context.Context, st Stream, c Config, audience string) (*Session, error) {
+	s := newSession(st, c, psi.SenderHolder)
+	hash := c.Policy.Hash()
+	hello := &ampsiv1.Hello{
+		Version:    version,
+		Mode:       uint32(psi.PLearns),
+		PolicyHash: hash[:],
+		Universe:   c.Policy.Universe,
+		Classes:    s.classes(),
+		TableKind:  tableSession,
+		Release:    true,
+		Audience:   audience,
+	}
+	s.terms = s.wantTerms(hello, c.Peer.ID, c.Identity.ID())
+	body, err := proto.Marshal(hello)
+	if err != nil {
+		return s, fmt.Errorf("session: encode HELLO: %w", err)
+	}
+	return s, s.ch.send(ctx, psi.Frame{Type: psi.FrameHello, Body: body})
+}
+
+// Accept reads an advertiser's HELLO as the platform and checks it against the
+// policy: it asks for nothing that both have not agreed. The Session is usable
+// for Abort even if there is an error.
+func Accept(ctx context.Context, st Stream, c Config) (*Session, error) {
+	s := newSession(st, c, psi.SenderQuerier)
+	f, err := s.ch.recv(ctx, psi.FrameHello, patience)
+	if err != nil {
+		return s, err
+	}
+	hello := new(ampsiv1.Hello)
+	if err := decodeBody(f.Body, hello); err != nil {
+		return s, err
+	}
+	if f.Seq != 0 {
+		return s, fmt.Errorf("session: HELLO has a sequence number: %w", psi.AbortMalformed)
+	}
+	s.terms = s.wantTerms(hello, c.Identity.ID(), c.Peer.ID)
+	return s, s.checkHello(hello)
+}
+
+func (s *Session) checkHello(h *ampsiv1.Hello) error {
+	hash := s.c.Policy.Hash()
+	refuse := func(what string, code psi.AbortCode) error {
+		return fmt.Errorf("session: HELLO asks for another %s: %w", what, code)
+	}
+	switch {
+	case h.GetVersion() != version:
+		return refuse("version", psi.AbortVersion)
+	case len(h.GetResumeSid()) > 0:
+		return fmt.Errorf("session: there is nothing to resume: %w", psi.AbortResume)
+	case h.GetMode() != uint32(psi.PLearns) || !slices.Contains(s.c.Policy.Modes, psi.PLearns):
+		return refuse("mode", psi.AbortTerms)
+	case !bytes.Equal(h.GetPolicyHash(), hash[:]):
+		return refuse("policy", psi.AbortTerms)
+	case h.GetUniverse() != s.c.Policy.Universe:
+		return refuse("universe", psi.AbortTerms)
+	case !bytes.Equal(h.GetClasses(), s.classes()):
+		return refuse("set of classes", psi.AbortTerms)
+	case h.GetLabelLen() != 0 || h.GetTableKind() != tableSession || len(h.GetTableId()) > 0:
+		return refuse("kind of table", psi.AbortTerms)
+	case !h.GetRelease():
+		return refuse("release", psi.AbortTerms)
+	case !ValidName(h.GetAudience()):
+		return fmt.Errorf("session: HELLO has an invalid audience name: %w", psi.AbortTerms)
+	}
+	return nil
+}
+
+// ValidName reports whether an audience or universe has an allowed name: 1 to
+// 64 characters of [a-z0-9._-] (PROTOCOL.md §15).
+func ValidName(name string) bool {
+	for _, c := range name {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return len(name) >= 1 && len(name) <= 64
+}
+
+func (s *Session) classes() []byte {
+	var b []byte
+	for _, c := range s.c.Policy.Classes {
+		b = append(b, byte(c))
+	}
+	return b
+}
+
+// wantTerms returns the only Terms this side will sign: each side derives them
+// from the HELLO and the policy, and compares whole messages.
+func (s *Session) wantTerms(h *ampsiv1.Hello, querier, holder identity.ID) *ampsiv1.Terms {
+	hash := s.c.Policy.Hash()
+	return &ampsiv1.Terms{
+		Version:      version,
+		Suite:        suite,
+		Mode:         uint32(psi.PLearns),
+		Purpose:      purpose,
+		Classes:      s.classes(),
+		ChunkElems:   psi.ChunkElems,
+		TokenLen:     TokenLen,
+		QuerierId:    querier[:],
+		HolderId:     holder[:],
+		QuerierParty: partyP,
+		HolderParty:  partyA,
+		PolicyHash:   hash[:],
+		Universe:     s.c.Policy.Universe,
+		TableKind:    tableSession,
+		Release:      true,
+		Audience:     h.GetAudience(),
+	}
+}
+
+func (s *Session) checkTerms(t *ampsiv1.Terms) error {
+	switch {
+	case t.GetVersion() != version || t.GetSuite() != suite || t.GetChunkElems() != psi.ChunkElems:
+		return fmt.Errorf("session: OPEN has another version, suite or chunk size: %w", psi.AbortVersion)
+	case !bytes.Equal(t.GetQuerierId(), s.terms.QuerierId) || !bytes.Equal(t.GetHolderId(), s.terms.HolderId):
+		return fmt.Errorf("session: OPEN names other companies than the certificates: %w", psi.AbortAuth)
+	case !proto.Equal(t, s.terms):
+		return fmt.Errorf("session: OPEN has other terms than were asked for: %w", psi.AbortTerms)
+	}
+	return nil
+}
+
+// checkOpen checks what OPEN_Q and OPEN_H have in common.
+func (s *Session) checkOpen(ctx context.Context, t *ampsiv1.Terms, nonce []byte, notAfter uint64, exporter []byte, seen Replay) error {
+	if err := s.checkTerms(t); err != nil {
+		return err
+	}
+	now := s.c.Now()
+	expires := time.Unix(int64(min(notAfter, 1<<40)), 0)
+	if expires.Add(clockSkew).Before(now) || expires.After(now.Add(openLife+clockSkew)) {
+		return fmt.Errorf("session: OPEN has expired, or is valid for too long; are both clocks right? %w", psi.AbortReplay)
+	}
+	if len(nonce) != 32 || len(exporter) != 0 && len(exporter) != 32 {
+		return fmt.Errorf("session: OPEN has a field of another length: %w", psi.AbortMalformed)
+	}
+	if len(exporter) > 0 && len(s.c.Peer.Exporter) > 0 && !bytes.Equal(exporter, s.c.Peer.Exporter) {
+		return fmt.Errorf("session: OPEN belongs to another connection: %w", psi.AbortAuth)
+	}
+	if err := seen(ctx, s.c.Peer.ID, [32]byte(nonce), expires.Add(clockSkew)); err != nil {
+		return fmt.Errorf("session: OPEN has been seen before: %w: %w", err, psi.AbortReplay)
+	}
+	return nil
+}
+
+func (s *Session) checkSizes(queries, entries uint64) error {
+	p := s.c.Policy
+	for _, size := range []struct{ n, limit uint64 }{{queries, p.MaxQHat}, {entries, p.MaxNHat}} {
+		if size.n == 0 || size.n > 1<<40 || psi.PadSize(size.n) != size.n {
+			return fmt.Errorf("session: OPEN declares a size that is not padded: %w", psi.AbortMalformed)
+		}
+		if size.n > size.limit {
+			return fmt.Errorf("session: OPEN declares more than the policy allows in a session: %w", psi.AbortBudget)
+		}
+	}
+	return psi.CheckTokenLen(TokenLen, queries, entries)
+}
+
+// OpenQ opens the session from the platform's side: it will ask queries (padded)
+// elements, made from the consent snapshot with this root.
+func (s *Session) OpenQ(ctx context.Context, queries uint64, consentRoot tlog.Hash) error {
+	s.params.Queries, s.consentRoot = queries, consentRoot[:]
+	f, err := s.sendSigned(ctx, psi.FrameOpenQ, &ampsiv1.OpenQ{
+		Terms:       s.terms,
+		Nonce:       nonce(),
+		NotAfter:    uint64(s.c.Now().Add(openLife).Unix()),
+		QHat:        queries,
+		ConsentRoot: consentRoot[:],
+		TlsExporter: s.c.Peer.Exporter,
+	})
+	s.record.OpenQ, s.record.OpenQSig = f.Body, f.Sig
+	return err
+}
+
+// ReadOpenQ reads the platform's OPEN_Q as the advertiser and checks it. It
+// returns q̂, which the caller charges to its own budget before OpenH. The
+// platform may take `within` to prepare its snapshot.
+func (s *Session) ReadOpenQ(ctx context.Context, within time.Duration, seen Replay) (queries uint64, err error) {
+	m := new(ampsiv1.OpenQ)
+	f, err := s.recvSigned(ctx, psi.FrameOpenQ, within, m)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.checkOpen(ctx, m.GetTerms(), m.GetNonce(), m.GetNotAfter(), m.GetTlsExporter(), seen); err != nil {
+		return 0, err
+	}
+	if len(m.GetConsentRoot()) != tlog.HashSize {
+		return 0, fmt.Errorf("session: OPEN_Q has no consent root: %w", psi.AbortTerms)
+	}
+	if err := s.checkSizes(m.GetQHat(), psi.PadSize(0)); err != nil {
+		return 0, err
+	}
+	s.params.Queries, s.consentRoot = m.GetQHat(), m.GetConsentRoot()
+	s.record.OpenQ, s.record.OpenQSig = f.Body, f.Sig
+	return m.GetQHat(), nil
+}
+
+// OpenH opens the session from the advertiser's side. The table's root fixes
+// the table before any question is seen.
+func (s *Session) OpenH(ctx context.Context, key *psi.Key, entries uint64, root tlog.Hash) error {
+	if err := s.checkSizes(s.params.Queries, entries); err != nil {
+		return err
+	}
+	hash := sha256.Sum256(s.record.OpenQ)
+	pk := key.Public().Bytes()
+	f, err := s.sendSigned(ctx, psi.FrameOpenH, &ampsiv1.OpenH{
+		Terms:       s.terms,
+		Nonce:       nonce(),
+		NotAfter:    uint64(s.c.Now().Add(openLife).Unix()),
+		OpenQHash:   hash[:],
+		PkS:         pk[:],
+		TableId:     nonce(),
+		TableRoot:   root[:],
+		NHat:        entries,
+		TlsExporter: s.c.Peer.Exporter,
+	})
+	if err != nil {
+		return err
+	}
+	s.opened(f, key.Public(), entries, root)
+	s.holder, err = psi.NewHolder(s.params, key)
+	return err
+}
+
+// ReadOpenH reads the advertiser's OPEN_H as the platform and checks it. The
+// seed makes this session's blinds.
+func (s *Session) ReadOpenH(ctx context.Context, seed *psi.Seed, seen Replay) error {
+	m := new(ampsiv1.OpenH)
+	f, err := s.recvSigned(ctx, psi.FrameOpenH, patience, m)
+	if err != nil {
+		return err
+	}
+	if err := s.checkOpen(ctx, m.GetTerms(), m.GetNonce(), m.GetNotAfter(), m.GetTlsExporter(), seen); err != nil {
+		return err
+	}
+	hash := sha256.Sum256(s.record.OpenQ)
+	switch {
+	case !bytes.Equal(m.GetOpenQHash(), hash[:]):
+		return fmt.Errorf("session: OPEN_H answers another OPEN_Q: %w", psi.AbortReplay)
+	case len(m.GetTableId()) != 32 || len(m.GetTableRoot()) != tlog.HashSize || len(m.GetPkS()) != len(psi.Element{}):
+		return fmt.Errorf("session: OPEN_H has a field of another length: %w", psi.AbortMalformed)
+	case len(m.GetConsentRoot()) != 0 || m.GetConsentSize() != 0 || len(m.GetManifestHash()) != 0:
+		return fmt.Errorf("session: OPEN_H has a field that this mode does not have: %w", psi.AbortTerms)
+	}
+	if err := s.checkSizes(s.params.Queries, m.GetNHat()); err != nil {
+		return err
+	}
+	public, err := psi.ParsePublicKey(psi.Element(m.GetPkS()))
+	if err != nil {
+		return err
+	}
+	s.opened(f, public, m.GetNHat(), tlog.Hash(m.GetTableRoot()))
+	s.querier, err = psi.NewQuerier(s.params, seed)
+	return err
+}
+
+// opened fixes the session's id and parameters once both OPENs are known.
+func (s *Session) opened(f psi.Frame, public *psi.PublicKey, entries uint64, root tlog.Hash) {
+	s.record.OpenH, s.record.OpenHSig = f.Body, f.Sig
+	s.params = psi.Params{
+		SID:        psi.SessionID(s.record.OpenQ, s.record.OpenH),
+		ChunkElems: psi.ChunkElems,
+		Window:     int(s.c.Policy.Window),
+		TokenLen:   TokenLen,
+		Queries:    s.params.Queries,
+		Entries:    entries,
+		Root:       root,
+		Key:        public,
+	}
+}

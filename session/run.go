@@ -1,0 +1,204 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
+	"github.com/overlap-psi/overlap/psi"
+)
+
+// Query asks about every query of in, as the Querier, and hands each chunk's
+// verified outputs to take, with the index of the first: a zero Output for each
+// pad. in may end before q̂; the rest are pads. At most the policy's window of
+// chunks is held.
+func (s *Session) Query(ctx context.Context, in iter.Seq2[psi.Query, error], take func(outs []psi.Output, first uint64) error) error {
+	next, stop := iter.Pull2(in)
+	defer stop()
+	for done := uint64(0); done < s.params.Queries; {
+		// Fill the window before waiting, so that the Holder never idles.
+		for s.querier.Unblinded() && s.querier.InFlight() < s.params.Window {
+			chunk, err := nextChunk(next, s.params.ChunkElems)
+			if err != nil {
+				return err
+			}
+			f, err := s.querier.Blind(chunk)
+			if err != nil {
+				return err
+			}
+			if err := s.ch.send(ctx, f); err != nil {
+				return err
+			}
+		}
+		f, err := s.ch.recv(ctx, psi.FrameEvaluated, patience)
+		if err != nil {
+			return err
+		}
+		outs, err := s.querier.Finalize(f)
+		if err != nil {
+			return err
+		}
+		err = take(outs, done)
+		done += uint64(len(outs))
+		clear(outs)
+		if err != nil {
+			return err
+		}
+		s.progress(StepQuestions, done, s.params.Queries)
+	}
+	if _, err, more := next(); more {
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("session: more queries than declared: %w", psi.AbortInternal)
+	}
+	return nil
+}
+
+func nextChunk(next func() (psi.Query, error, bool), n int) ([]psi.Query, error) {
+	chunk := make([]psi.Query, 0, n)
+	for len(chunk) < n {
+		q, err, more := next()
+		if err != nil {
+			return nil, err
+		}
+		if !more {
+			break
+		}
+		chunk = append(chunk, q)
+	}
+	return chunk, nil
+}
+
+// Evaluate answers every question, as the Holder.
+func (s *Session) Evaluate(ctx context.Context) error {
+	for done := uint64(0); done < s.params.Queries; {
+		f, err := s.ch.recv(ctx, psi.FrameBlinded, patience)
+		if err != nil {
+			return err
+		}
+		reply, err := s.holder.Evaluate(f)
+		if err != nil {
+			return err
+		}
+		if err := s.ch.send(ctx, reply); err != nil {
+			return err
+		}
+		done += uint64(len(f.Body) / len(psi.Element{}))
+		s.progress(StepQuestions, done, s.params.Queries)
+	}
+	return nil
+}
+
+// Seal signs the questions, as the Querier, before the table comes.
+func (s *Session) Seal(ctx context.Context) error {
+	th := s.querier.Transcript()
+	if err := s.querier.Seal(th); err != nil {
+		return err
+	}
+	f, err := s.sendSigned(ctx, psi.FrameSeal, &ampsiv1.Seal{
+		Sid:    s.params.SID[:],
+		Th:     th[:],
+		Chunks: s.params.Chunks(),
+		Time:   uint64(s.c.Now().Unix()),
+	})
+	s.record.Seal, s.record.SealSig = f.Body, f.Sig
+	return err
+}
+
+// ReadSeal takes the Querier's signature over its questions, as the Holder.
+func (s *Session) ReadSeal(ctx context.Context) error {
+	m := new(ampsiv1.Seal)
+	f, err := s.recvSigned(ctx, psi.FrameSeal, patience, m)
+	if err != nil {
+		return err
+	}
+	if [32]byte(fixed(m.GetSid(), 32)) != s.params.SID || m.GetChunks() != s.params.Chunks() {
+		return fmt.Errorf("session: SEAL is of another session: %w", psi.AbortTranscript)
+	}
+	if err := s.holder.Seal([64]byte(fixed(m.GetTh(), 64))); err != nil {
+		return err
+	}
+	s.record.Seal, s.record.SealSig = f.Body, f.Sig
+	return nil
+}
+
+// SendTable sends the Holder's whole table; chunks yields its entries, as many
+// at a time as a TABLE frame takes (TableChunk).
+func (s *Session) SendTable(ctx context.Context, chunks iter.Seq2[[]byte, error]) error {
+	done := uint64(0)
+	for entries, err := range chunks {
+		if err != nil {
+			return err
+		}
+		f, err := s.holder.WriteTable(entries)
+		if err != nil {
+			return err
+		}
+		if err := s.ch.send(ctx, f); err != nil {
+			return err
+		}
+		done += uint64(len(entries) / s.params.TokenLen)
+		s.progress(StepTable, done, s.params.Entries)
+	}
+	if done != s.params.Entries {
+		return fmt.Errorf("session: table is shorter than declared: %w", psi.AbortInternal)
+	}
+	return nil
+}
+
+// TableChunk is the number of entries in a full TABLE frame of a session table.
+func TableChunk() int { return psi.TableChunk(TokenLen) }
+
+// ReadTable reads the Holder's table, as the Querier, and hands the entries to
+// spool as they come. It returns once everything is verified: only then may the
+// caller look for matches. It does not look at the entries, so that the rate of
+// reading depends on nothing but their number (PROTOCOL.md §7.4).
+func (s *Session) ReadTable(ctx context.Context, spool func(entries []byte) error) error {
+	for done := uint64(0); done < s.params.Entries; {
+		f, err := s.ch.recv(ctx, psi.FrameTable, patience)
+		if err != nil {
+			return err
+		}
+		entries, err := s.querier.ReadTable(f)
+		if err != nil {
+			return err
+		}
+		if err := spool(entries); err != nil {
+			return err
+		}
+		done += uint64(len(entries) / s.params.TokenLen)
+		s.progress(StepTable, done, s.params.Entries)
+	}
+	s.lastTable = s.c.Now()
+	return s.querier.Verified()
+}
+
+// fixed returns b if it has n bytes, else n zeros, which equal nothing that is
+// expected.
+func fixed(b []byte, n int) []byte {
+	if len(b) != n {
+		return make([]byte, n)
+	}
+	return b
+}
+
+// due returns when RELEASE goes: the first multiple of release_step at or after
+// the last table frame + release_step + (q̂+n̂)·10 µs, or the first after that
+// which is not past (PROTOCOL.md §8.5). It depends on nothing secret as long as
+// the work is done by then.
+func (s *Session) due() time.Time {
+	earliest := s.lastTable.Add(s.releaseDelay())
+	if now := s.c.Now(); earliest.Before(now) {
+		earliest = now
+	}
+	step := int64(s.c.Policy.ReleaseStep) * int64(time.Second)
+	return time.Unix(0, (earliest.UnixNano()+step-1)/step*step)
+}
+
+func (s *Session) releaseDelay() time.Duration {
+	return time.Duration(s.c.Policy.ReleaseStep)*time.Second +
+		time.Duration(s.params.Queries+s.params.Entries)*10*time.Microsecond
+}

@@ -1,0 +1,224 @@
+// Package session runs one session of PROTOCOL.md over a stream of frames: who
+// is at the other end, what was agreed, what was signed. The algebra and the
+// order of chunks are psi's; what may be disclosed to whom is decided by the
+// caller, between the calls.
+//
+// Mode P_LEARNS, whose platform is the client's server and the Querier:
+//
+//	advertiser, client, Holder                platform, server, Querier
+//	Ask               HELLO       ─────▶      Accept
+//	ReadOpenQ         ◀─────      OPEN_Q      OpenQ
+//	OpenH             OPEN_H      ─────▶      ReadOpenH
+//	Evaluate          ◀─────      BLINDED     Query
+//	                  EVALUATED   ─────▶
+//	ReadSeal          ◀─────      SEAL        Seal
+//	SendTable         TABLE       ─────▶      ReadTable
+//	ReadRelease       ◀─────      RELEASE     SendRelease
+//	CloseHolder       ◀─────      RECEIPT     CloseQuerier
+//	                  RECEIPT     ─────▶
+//
+// Every error of this package is or wraps a psi.AbortCode, a *PeerAbort, or the
+// broken connection; Abort tells the other side the code, and nothing else.
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/policy"
+	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
+	"github.com/overlap-psi/overlap/psi"
+)
+
+// Config is what one side brings to a session.
+type Config struct {
+	Identity *identity.Identity
+	Peer     identity.Peer // who is at the other end, from the connection's certificate
+	Policy   *policy.Policy
+	Now      func() time.Time // the wall clock; nil means time.Now
+	// Progress, if not nil, is told how far a long step has come. It must return
+	// at once.
+	Progress func(step Step, done, total uint64)
+}
+
+// Step names a long step of a session for progress reports.
+type Step string
+
+// The long steps.
+const (
+	StepQuestions Step = "questions" // elements blinded, evaluated and verified
+	StepTable     Step = "table"     // entries of the Holder's table sent
+	StepWaiting   Step = "waiting"   // seconds until the release is due
+)
+
+// Session is one side of one run. It is not safe for concurrent use.
+type Session struct {
+	c      Config
+	ch     *channel
+	terms  *ampsiv1.Terms
+	role   psi.Sender
+	params psi.Params
+	// The evidence: what was sent and received, and th at the end.
+	record      ampsiv1.Record
+	release     psi.Frame
+	consentRoot []byte
+	started     time.Time
+	lastTable   time.Time
+	querier     *psi.Querier
+	holder      *psi.Holder
+}
+
+func newSession(st Stream, c Config, role psi.Sender) *Session {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Session{c: c, ch: newChannel(st, int(c.Policy.Window)+1), role: role, started: c.Now()}
+}
+
+// SID returns the session's id; it is zero before both OPENs.
+func (s *Session) SID() [32]byte { return s.params.SID }
+
+// Audience returns the advertiser's name for what the platform fills.
+func (s *Session) Audience() string { return s.terms.GetAudience() }
+
+// Queries and Entries return the padded sizes q̂ and n̂.
+func (s *Session) Queries() uint64 { return s.params.Queries }
+
+// Entries returns n̂.
+func (s *Session) Entries() uint64 { return s.params.Entries }
+
+// BytesSent returns the length of all bodies sent so far.
+func (s *Session) BytesSent() uint64 { return s.ch.lastSent }
+
+// Close frees what the session holds. The caller ends the call itself.
+func (s *Session) Close() { s.ch.close() }
+
+// Abort tells the other side the code of err, unless the other side ended the
+// session itself or is gone. It is the only way an error leaves this company.
+func (s *Session) Abort(err error) {
+	var peer *PeerAbort
+	if err == nil || errors.As(err, &peer) || errors.Is(err, errBroken) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	// The session has failed already; a peer that can't be told is gone.
+	_ = s.ch.send(ctx, psi.Frame{Type: psi.FrameAbort, Body: []byte{byte(Code(err))}})
+}
+
+// Drain waits a moment for the other side to end the stream, so that an ABORT is
+// read before the connection goes.
+func (s *Session) Drain() {
+	timer := time.NewTimer(2 * time.Second)
+	defer timer.Stop()
+	for {
+		select {
+		case r, open := <-s.ch.in:
+			if !open || r.err != nil {
+				return
+			}
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+// Code returns what the other side may learn of err: one of thirteen constants,
+// and nothing of what failed or why. Every error crosses to the other company
+// through here.
+func Code(err error) psi.AbortCode {
+	var code psi.AbortCode
+	switch {
+	case errors.As(err, &code):
+		return code
+	case errors.Is(err, context.DeadlineExceeded):
+		return psi.AbortTimeout
+	case errors.Is(err, context.Canceled):
+		return psi.AbortCancelled
+	}
+	return psi.AbortInternal
+}
+
+func (s *Session) progress(step Step, done, total uint64) {
+	if s.c.Progress != nil {
+		s.c.Progress(step, done, total)
+	}
+}
+
+func (s *Session) peerRole() psi.Sender { return psi.SenderQuerier + psi.SenderHolder - s.role }
+
+// sendSigned serialises a body once, signs it and sends it.
+func (s *Session) sendSigned(ctx context.Context, t psi.FrameType, m proto.Message) (psi.Frame, error) {
+	body, err := proto.Marshal(m)
+	if err != nil {
+		return psi.Frame{}, fmt.Errorf("session: encode %v: %w", t, err)
+	}
+	f := s.sign(t, body)
+	return f, s.ch.send(ctx, f)
+}
+
+func (s *Session) sign(t psi.FrameType, body []byte) psi.Frame {
+	return psi.Frame{Type: t, Body: body, Sig: psi.Sign(s.c.Identity.Key(), t, s.role, s.signedSID(t), body)}
+}
+
+// recvSigned reads a frame of type t within the given time, checks the peer's
+// signature and decodes the body into m.
+func (s *Session) recvSigned(ctx context.Context, t psi.FrameType, within time.Duration, m proto.Message) (psi.Frame, error) {
+	f, err := s.ch.recv(ctx, t, within)
+	if err != nil {
+		return psi.Frame{}, err
+	}
+	if f.Seq != 0 {
+		return psi.Frame{}, fmt.Errorf("session: %v has a sequence number: %w", t, psi.AbortMalformed)
+	}
+	if err := psi.VerifySignature(s.c.Peer.Public, t, s.peerRole(), s.signedSID(t), f.Body, f.Sig); err != nil {
+		return psi.Frame{}, err
+	}
+	return f, decodeBody(f.Body, m)
+}
+
+func (s *Session) signedSID(t psi.FrameType) []byte {
+	if t == psi.FrameOpenQ || t == psi.FrameOpenH {
+		return nil
+	}
+	return s.params.SID[:]
+}
+
+// decodeBody reads a signed or HELLO body. A field this version does not know
+// is refused: both companies must read one meaning out of one body.
+func decodeBody(body []byte, m proto.Message) error {
+	if err := proto.Unmarshal(body, m); err != nil || hasUnknown(m) {
+		return fmt.Errorf("session: body cannot be read: %w", psi.AbortMalformed)
+	}
+	return nil
+}
+
+func hasUnknown(m proto.Message) bool {
+	r := m.ProtoReflect()
+	if len(r.GetUnknown()) > 0 {
+		return true
+	}
+	if terms := r.Descriptor().Fields().ByName("terms"); terms != nil && r.Has(terms) {
+		return len(r.Get(terms).Message().GetUnknown()) > 0
+	}
+	return false
+}
+
+// onGrid returns t in Unix seconds, cut to the policy's release_step: the only
+// times that leave a company are multiples of it (PROTOCOL.md §8.5).
+func (s *Session) onGrid(t time.Time) uint64 {
+	step := s.c.Policy.ReleaseStep
+	return uint64(t.Unix()) / step * step
+}
+
+func nonce() []byte {
+	b := make([]byte, 32)
+	rand.Read(b)
+	return b
+}
