@@ -18,7 +18,7 @@ classes = ["email.uid2-1", "phone.e164-1"]
 max_q_hat = 16777216
 max_n_hat = 16777216
 max_evaluations = 268435456
-max_releases = 4
+max_releases = 10
 retention_days = 180
 `)
 }

@@ -28,7 +28,7 @@ func wantDefault() *Policy {
 		MaxQHat:        1 << 24,
 		MaxNHat:        1 << 24,
 		MaxEvaluations: 1 << 28,
-		MaxReleases:    4,
+		MaxReleases:    10,
 		Tau:            100,
 		Epsilon:        Epsilon{1, 2},
 		Delta:          1e-9,
@@ -85,20 +85,20 @@ func TestDefaultSetsEveryField(t *testing.T) {
 func TestDefaultStatesWhatItCosts(t *testing.T) {
 	p := Default()
 	epsilon, delta := p.EpochTotal()
-	if epsilon != 2 || math.Abs(delta-4e-9) > 1e-24 {
-		t.Errorf("an epoch's releases add up to (%g, %g), the comment says (2, 4e-9)", epsilon, delta)
+	if epsilon != 5 || math.Abs(delta-1e-8) > 1e-23 {
+		t.Errorf("an epoch's releases add up to (%g, %g), the comment says (5, 1e-8)", epsilon, delta)
 	}
 	if got := p.Release().Smallest(); got != 141 {
 		t.Errorf("smallest release %d, the comment says 141", got)
 	}
 	guess := func(epsilon float64) float64 { return math.Round(100 / (1 + math.Exp(-epsilon))) }
-	if guess(0.5) != 62 || guess(epsilon) != 88 {
-		t.Errorf("best guesses %g and %g of 100, the comment says 62 and 88", guess(0.5), guess(epsilon))
+	if guess(0.5) != 62 || guess(2) != 88 || guess(epsilon) != 99 {
+		t.Errorf("best guesses %g, %g and %g of 100, the comment says 62, 88 and 99", guess(0.5), guess(2), guess(epsilon))
 	}
 	for _, c := range []struct {
 		releases int
 		want     float64
-	}{{4, 68}, {20, 86}, {208, 100}} {
+	}{{4, 68}, {10, 78}, {20, 86}, {520, 100}} {
 		if got := math.Round(100 * averageGuess(0.5, c.releases)); got != c.want {
 			t.Errorf("after %d releases the average best guess is %g of 100, the comment says %g", c.releases, got, c.want)
 		}
@@ -171,7 +171,7 @@ func TestHashKnownAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "91ecf2ece87eb3191dd9651c1aa5ffeb7c057a29456acea577c69afc1f21f578"
+	const want = "ac1b0c276848ddddb5c8b7c85f1ef904111def211803c2b1a8181f1166cbe51c"
 	if hash := p.Hash(); hex.EncodeToString(hash[:]) != want {
 		t.Errorf("hash %x, want %s", hash, want)
 	}
@@ -275,7 +275,7 @@ func TestDiff(t *testing.T) {
 		"max_q_hat: 16777216 ≠ 1",
 		"max_n_hat: 16777216 ≠ 2",
 		"max_evaluations: 268435456 ≠ 3",
-		"max_releases: 4 ≠ 0",
+		"max_releases: 10 ≠ 0",
 		"tau: 100 ≠ 1000",
 		"epsilon: 1/2 ≠ 1/10",
 		"delta: 1e-09 ≠ 1e-08",
