@@ -15,8 +15,10 @@ package sheet
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -51,7 +53,7 @@ type File struct {
 	close  func() error
 }
 
-// Row is one row after the header.
+// Row is one row after the header. It prints as REDACTED.
 type Row struct {
 	// Line is the 1-based number of the line on which the row starts. Blank
 	// lines and the lines inside quoted fields count.
@@ -65,6 +67,12 @@ type Row struct {
 	// that no cell can be said to belong to a column.
 	Ragged bool
 }
+
+// Format prints REDACTED whatever the verb.
+func (Row) Format(f fmt.State, _ rune) { fmt.Fprint(f, "REDACTED") }
+
+// LogValue keeps cells out of structured logs.
+func (Row) LogValue() slog.Value { return slog.StringValue("REDACTED") }
 
 // Open opens the file at path, or standard input if path is "-", and reads its
 // header. The error is an *Error if the file isn't a delimited file.

@@ -241,6 +241,18 @@ func TestAllStops(t *testing.T) {
 	}
 }
 
+func TestRowPrints(t *testing.T) {
+	r := Row{Line: 2, Cells: []string{"canary"}}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%q", "%x"} {
+		if got := fmt.Sprintf(verb, r); got != "REDACTED" {
+			t.Errorf("%s: %s", verb, got)
+		}
+	}
+	if got := r.LogValue().String(); got != "REDACTED" {
+		t.Error(got)
+	}
+}
+
 func TestAllocations(t *testing.T) {
 	const rows = 1000
 	file := "email,phone,country\n" + strings.Repeat("ana@example.com,+33612345678,FR\n", rows)
