@@ -1,0 +1,233 @@
+package audience
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/overlap-psi/overlap/identifier"
+	"github.com/overlap-psi/overlap/internal/sheet"
+)
+
+// Role is what a column means. Its text is what Options.Columns takes.
+type Role string
+
+// The roles. Of Email and Phone and their hashed forms there may be any number
+// of columns, and of the jurisdiction ones too; of each consent role one.
+const (
+	Email       Role = "email"
+	Phone       Role = "phone"
+	EmailSHA256 Role = "email_sha256"
+	PhoneSHA256 Role = "phone_sha256"
+
+	Consent           Role = "consent"            // the advertiser's own record, in a word
+	AdUserData        Role = "ad_user_data"       // with the next, both needed
+	AdPersonalization Role = "ad_personalization" //
+	OptOut            Role = "opt_out"            // true excludes
+	GPC               Role = "gpc"                // Global Privacy Control: true excludes
+	USPrivacy         Role = "us_privacy"         // "1YNN"
+	TCString          Role = "tc_string"          // not judged yet: a row that has one is left out
+	GPPString         Role = "gpp_string"         // likewise
+	GPPSID            Role = "gpp_sid"            // says something of gpp_string only
+
+	Jurisdiction Role = "jurisdiction" // in this order, the first that can be read decides
+	Country      Role = "country"
+	Region       Role = "region" // weaker: see readJurisdiction
+	State        Role = "state"
+
+	Ignore Role = "ignore" // never read: names, places, row ids, what isn't recognised
+)
+
+// Roles are all of them, in the order in which they are explained.
+var Roles = []Role{
+	Email, Phone, EmailSHA256, PhoneSHA256,
+	Consent, AdUserData, AdPersonalization, OptOut, GPC, USPrivacy, TCString, GPPString, GPPSID,
+	Jurisdiction, Country, Region, State, Ignore,
+}
+
+// What a header can be besides a role: questions that only the advertiser can
+// answer. They are never in a List.
+const (
+	device  Role = "?device" // an advertising id of a device
+	hashed  Role = "?hashed" // a hash, but of what?
+	contact Role = "?contact"
+)
+
+// headers are the names that platforms' templates and exports use, as
+// sheet.Key writes them. A number after "email" or "phone" and their synonyms
+// is dropped first.
+var headers = map[string]Role{
+	"email": Email, "em": Email, "mail": Email, "courriel": Email,
+	"emailsha256": EmailSHA256, "emailhash": EmailSHA256, "hashedemail": EmailSHA256, "hem": EmailSHA256,
+	"phone": Phone, "mobile": Phone, "tel": Phone, "telephone": Phone, "téléphone": Phone,
+	"phonesha256": PhoneSHA256, "phonehash": PhoneSHA256, "hashedphone": PhoneSHA256,
+
+	"firstname": Ignore, "fn": Ignore, "lastname": Ignore, "surname": Ignore, "ln": Ignore, "name": Ignore,
+	"zip": Ignore, "postalcode": Ignore, "ct": Ignore, "city": Ignore, "st": Ignore,
+	"address": Ignore, "address1": Ignore, "address2": Ignore,
+	"externid": Ignore, "externalid": Ignore, "userid": Ignore, "customerid": Ignore, "id": Ignore,
+
+	"madid": device, "maid": device, "googleaid": device, "idfa": device, "mobiledeviceid": device,
+
+	"hash": hashed, "sha256": hashed, "idhash": hashed, "hashid": hashed, "hashedid": hashed, "hashed": hashed,
+	"sha256hash": hashed, "hashsha256": hashed, "idsha256": hashed, "userhash": hashed, "customerhash": hashed,
+	"identifierhash": hashed, "hashedidentifier": hashed, "identifiersha256": hashed, "useridhash": hashed,
+	"identifier": contact, "contact": contact, "emailphone": contact, "emailorphone": contact, "phoneoremail": contact,
+
+	"consent":    Consent,
+	"aduserdata": AdUserData, "aduserdataconsentstatus": AdUserData,
+	"adpersonalization": AdPersonalization, "adpersonalizationconsentstatus": AdPersonalization,
+	"optout": OptOut, "gpc": GPC, "usprivacy": USPrivacy,
+	"tcstring": TCString, "gppstring": GPPString, "gppsid": GPPSID,
+
+	"jurisdiction": Jurisdiction, "country": Country, "region": Region, "state": State,
+}
+
+var numbered = []string{"email", "em", "mail", "courriel", "phone", "mobile", "telephone", "tel", "address"}
+
+// recognise returns the role of a header name, and whether the name is known.
+func recognise(name string) (r Role, known bool) {
+	key := sheet.Key(name)
+	for _, stem := range numbered {
+		if rest, ok := strings.CutPrefix(key, stem); ok {
+			key = stem + strings.TrimLeft(rest, "0123456789")
+			break
+		}
+	}
+	if r, known = headers[key]; !known {
+		r = Ignore
+	}
+	return r, known
+}
+
+// Column is one column of the file and what it was taken for.
+type Column struct {
+	Position int    `json:"position"` // from 1
+	Name     string `json:"name"`     // as a message may show it
+	Role     Role   `json:"role"`
+	Known    bool   `json:"known"` // the header's name is a known one, or Options.Columns said the role
+}
+
+// columns gives each column its role, or asks.
+func columns(header []string, answers map[string]string) ([]Column, error) {
+	cols := make([]Column, len(header))
+	for i, name := range header {
+		r, known := recognise(name)
+		cols[i] = Column{Position: i + 1, Name: sheet.Name(name), Role: r, Known: known}
+	}
+	if err := answer(cols, header, answers); err != nil {
+		return nil, err
+	}
+	return cols, ask(cols, header)
+}
+
+// answer applies Options.Columns: names first, then positions, so that a
+// position decides where both are given.
+func answer(cols []Column, header []string, answers map[string]string) error {
+	for _, byPosition := range []bool{false, true} {
+		for _, which := range sortedKeys(answers) {
+			role := Role(answers[which])
+			if !slices.Contains(Roles, role) {
+				return &HeaderError{Problem: UnknownRole}
+			}
+			at := positions(header, which)
+			if len(at) == 0 {
+				return &HeaderError{Problem: UnknownColumn}
+			}
+			if isPosition(header, which) != byPosition {
+				continue
+			}
+			for _, i := range at {
+				cols[i].Role, cols[i].Known = role, true
+			}
+		}
+	}
+	return nil
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// positions returns the indices of the columns that an answer speaks of: all of
+// a name, or the one at a position.
+func positions(header []string, which string) (at []int) {
+	for i, name := range header {
+		if sheet.Key(name) == sheet.Key(which) && sheet.Key(which) != "" {
+			at = append(at, i)
+		}
+	}
+	if n, err := strconv.Atoi(which); len(at) == 0 && err == nil && n >= 1 && n <= len(header) {
+		at = append(at, n-1)
+	}
+	return at
+}
+
+// isPosition reports whether an answer is given by position: it is a number,
+// and no column has that name.
+func isPosition(header []string, which string) bool {
+	_, err := strconv.Atoi(which)
+	return err == nil && !slices.ContainsFunc(header, func(name string) bool {
+		return sheet.Key(name) == sheet.Key(which)
+	})
+}
+
+// ask returns the first question that the columns leave open.
+func ask(cols []Column, header []string) error {
+	identifiers := 0
+	once := map[Role]Column{}
+	for _, c := range cols {
+		switch {
+		case c.Role == device:
+			return &HeaderError{Device, []Column{c}}
+		case c.Role == hashed:
+			return &HeaderError{HashOfWhat, []Column{c}}
+		case c.Role == contact:
+			return &HeaderError{WhichKind, []Column{c}}
+		case c.Role.isIdentifier():
+			identifiers++
+		case c.Role.isConsent():
+			if first, twice := once[c.Role]; twice {
+				return &HeaderError{SameMeaning, []Column{first, c}}
+			}
+			once[c.Role] = c
+		}
+	}
+	switch {
+	case identifiers > 0:
+		return nil
+	case slices.ContainsFunc(header, sheet.LooksLikeValue):
+		return &HeaderError{Problem: NoHeader}
+	}
+	return &HeaderError{NoIdentifier, cols}
+}
+
+func (r Role) isIdentifier() bool { return r.kind() != 0 }
+
+// kind returns the kind of the identifiers in a column, 0 if there are none.
+func (r Role) kind() identifier.Kind {
+	switch r {
+	case Email, EmailSHA256:
+		return identifier.Email
+	case Phone, PhoneSHA256:
+		return identifier.Phone
+	}
+	return 0
+}
+
+func (r Role) isPlace() bool {
+	return r == Jurisdiction || r == Country || r == Region || r == State
+}
+
+func (r Role) isConsent() bool {
+	switch r {
+	case Consent, AdUserData, AdPersonalization, OptOut, GPC, USPrivacy, TCString, GPPString, GPPSID:
+		return true
+	}
+	return false
+}

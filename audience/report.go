@@ -1,0 +1,161 @@
+package audience
+
+import (
+	"errors"
+	"maps"
+
+	"github.com/overlap-psi/overlap/identifier"
+)
+
+// Tally counts codes. A code that didn't occur isn't in it.
+type Tally map[identifier.Code]uint64
+
+// Total returns the sum of a tally.
+func (t Tally) Total() (n uint64) {
+	for _, c := range t {
+		n += c
+	}
+	return n
+}
+
+// Report is the account of a list: of its rows and of its identifiers, once
+// each. It holds counts and names of columns, and no cell.
+type Report struct {
+	// Rows are the rows after the header, blank lines apart, and RowCodes what
+	// became of them: the codes add up to the rows.
+	Rows     uint64 `json:"rows"`
+	RowCodes Tally  `json:"row_codes"`
+
+	// Identifiers are the cells of identifier columns that aren't empty, and
+	// IdentifierCodes what became of them: the codes add up to the identifiers.
+	// A row of another width than the header (ROW_WIDTH) has no columns, so its
+	// cells are not among them.
+	Identifiers     uint64 `json:"identifiers"`
+	IdentifierCodes Tally  `json:"identifier_codes"`
+
+	// Kept are the distinct identifiers that All returned.
+	Kept Kept `json:"kept"`
+
+	// Consent is what the rows were judged by: "rows", their own columns, or
+	// "list", Options.ListConsent.
+	Consent string `json:"consent"`
+
+	// Kinds has the identifier cells by role.
+	Kinds map[Role]Kind `json:"kinds"`
+
+	// Jurisdictions has the rows by the law that was applied: "eea" (with the
+	// United Kingdom and Switzerland), "us", "other" and "unknown". ROW_WIDTH
+	// rows are not among them.
+	Jurisdictions map[string]Jurisdictions `json:"jurisdictions"`
+
+	// Warnings counts the kept identifiers that Options.Lenient let pass.
+	Warnings Tally `json:"warnings,omitempty"`
+
+	Columns []Column `json:"columns"`
+	Bytes   int64    `json:"bytes"` // read of the file, compressed if it is
+}
+
+// Kept counts distinct identifiers by kind.
+type Kept struct {
+	Email uint64 `json:"email"`
+	Phone uint64 `json:"phone"`
+}
+
+// Kind is the account of the identifier cells of one role.
+type Kind struct {
+	Identifiers uint64 `json:"identifiers"`
+	Codes       Tally  `json:"codes"`
+}
+
+// Jurisdictions counts rows, and those of them that are OK.
+type Jurisdictions struct {
+	Rows uint64 `json:"rows"`
+	OK   uint64 `json:"ok"`
+}
+
+// counts is what grows while a list is read. The totals are counted beside the
+// tallies and not made from them, so that one can be checked against the other.
+type counts struct {
+	rows, identifiers uint64
+	kept              Kept
+	rowCodes          Tally
+	codes             map[Role]Tally
+	places            [len(regimeNames)]Jurisdictions
+	warnings          Tally
+}
+
+func newCounts() counts {
+	c := counts{rowCodes: Tally{}, codes: map[Role]Tally{}, warnings: Tally{}}
+	for _, r := range Roles {
+		if r.isIdentifier() {
+			c.codes[r] = Tally{}
+		}
+	}
+	return c
+}
+
+func (c *counts) place(r regime, code identifier.Code) {
+	c.places[r].Rows++
+	if code == identifier.OK {
+		c.places[r].OK++
+	}
+}
+
+func (k *Kept) add(kind identifier.Kind) {
+	if kind == identifier.Email {
+		k.Email++
+	} else {
+		k.Phone++
+	}
+}
+
+// Report returns the account of the rows read so far. After All has ended
+// without an error, that is the file.
+func (l *List) Report() Report {
+	r := Report{
+		Rows:            l.counts.rows,
+		RowCodes:        maps.Clone(l.counts.rowCodes),
+		Identifiers:     l.counts.identifiers,
+		IdentifierCodes: Tally{},
+		Kept:            l.counts.kept,
+		Consent:         "list",
+		Kinds:           map[Role]Kind{},
+		Jurisdictions:   map[string]Jurisdictions{},
+		Warnings:        maps.Clone(l.counts.warnings),
+		Columns:         l.Columns(),
+	}
+	if l.byRow {
+		r.Consent = "rows"
+	}
+	for role, codes := range l.counts.codes {
+		if len(codes) > 0 {
+			r.Kinds[role] = Kind{Identifiers: codes.Total(), Codes: maps.Clone(codes)}
+		}
+		for code, n := range codes {
+			r.IdentifierCodes[code] += n
+		}
+	}
+	for i, p := range l.counts.places {
+		if p.Rows > 0 {
+			r.Jurisdictions[regimeNames[i]] = p
+		}
+	}
+	r.Bytes, _ = l.Progress()
+	return r
+}
+
+var errSums = errors.New("audience: the codes don't add up")
+
+// check reports whether every row, every identifier and every kept identifier
+// has its code.
+func (r *Report) check() error {
+	ok := map[identifier.Kind]uint64{}
+	for role, k := range r.Kinds {
+		ok[role.kind()] += k.Codes[identifier.OK]
+	}
+	if r.RowCodes.Total() != r.Rows || r.IdentifierCodes.Total() != r.Identifiers ||
+		ok[identifier.Email] != r.Kept.Email || ok[identifier.Phone] != r.Kept.Phone {
+		return errSums
+	}
+	return nil
+}

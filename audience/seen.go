@@ -1,0 +1,67 @@
+package audience
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"github.com/overlap-psi/overlap/identifier"
+)
+
+// seen is the set of identifiers already kept: exact but for 120 bits of
+// SHA-256, at which a list of a billion has one chance in 10^18 of a false
+// repeat.
+//
+// It is 256 open-addressing tables, so that growing one of them copies a 256th
+// of the set. A table grows by half when it is four fifths full, so an
+// identifier takes 20 to 30 bytes.
+type seen [256]slots
+
+type slots struct {
+	table []slot
+	used  int
+}
+
+// slot is 15 bytes of a sum and the class, which is never zero: an e-mail and
+// a phone number can't be one, and the zero slot is a free one.
+type slot [16]byte
+
+// add adds an identifier and reports whether it is new.
+func (s *seen) add(c identifier.Class, sum *[32]byte) bool {
+	var key slot
+	copy(key[:15], sum[:])
+	key[15] = byte(c)
+	t := &s[key[0]]
+	if 5*(t.used+1) > 4*len(t.table) {
+		t.grow()
+	}
+	i := find(t.table, &key)
+	if t.table[i] == key {
+		return false
+	}
+	t.table[i] = key
+	t.used++
+	return true
+}
+
+// find returns the place of key in a table that has a free slot: where it is,
+// or where it would be. Sums are uniform, so their bytes are the hash.
+func find(table []slot, key *slot) int {
+	h, _ := bits.Mul64(binary.LittleEndian.Uint64(key[1:9]), uint64(len(table)))
+	i := int(h)
+	for table[i] != *key && table[i] != (slot{}) {
+		if i++; i == len(table) {
+			i = 0
+		}
+	}
+	return i
+}
+
+func (t *slots) grow() {
+	old := t.table
+	t.table = make([]slot, max(8, len(old)+len(old)/2))
+	for i := range old {
+		if old[i] != (slot{}) {
+			t.table[find(t.table, &old[i])] = old[i]
+		}
+	}
+}
