@@ -1,0 +1,215 @@
+package ledger
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/identifier"
+	"github.com/overlap-psi/overlap/internal/sheet"
+)
+
+// field is a column of the file.
+type field int
+
+const (
+	account field = iota
+	kind
+	value
+	purpose
+	status
+	jurisdiction
+	collectedAt
+	required field = iota
+
+	source    = required
+	adsSwitch = required + 1
+	fields    = required + 2
+)
+
+var names = [fields]string{"account_id", "kind", "value", "purpose", "status", "jurisdiction", "collected_at", "source", "ads_switch"}
+
+// HeaderError says which columns a file lacks, or has twice. It holds names of
+// ours, and nothing of the file.
+type HeaderError struct {
+	Missing  []string
+	Repeated []string
+	NoHeader bool // the first row is somebody, not names of columns
+}
+
+func (e *HeaderError) Error() string {
+	switch {
+	case e.NoHeader:
+		return "ledger: the first row holds values, not names: add a header row, " + strings.Join(names[:required], ",")
+	case len(e.Missing) > 0:
+		return "ledger: the file lacks columns: " + strings.Join(e.Missing, ", ")
+	}
+	return "ledger: the file has columns twice: " + strings.Join(e.Repeated, ", ")
+}
+
+// columns finds each field's column, and returns the names, as a message may
+// show them, of the columns that are no field.
+func columns(header []string) (at [fields]int, ignored []string, err error) {
+	for f := range at {
+		at[f] = -1
+	}
+	var e HeaderError
+	for i, name := range header {
+		f := lookup(name)
+		switch {
+		case f < 0:
+			ignored = append(ignored, sheet.Name(name))
+		case at[f] >= 0:
+			e.Repeated = append(e.Repeated, names[f])
+		default:
+			at[f] = i
+		}
+		e.NoHeader = e.NoHeader || f < 0 && sheet.LooksLikeValue(name)
+	}
+	for f, i := range at[:required] {
+		if i < 0 {
+			e.Missing = append(e.Missing, names[f])
+		}
+	}
+	e.NoHeader = e.NoHeader && len(e.Missing) == int(required)
+	if len(e.Missing) > 0 || len(e.Repeated) > 0 {
+		return at, nil, &e
+	}
+	return at, ignored, nil
+}
+
+// lookup returns the field of a header name, or -1. Case, spaces, underscores
+// and hyphens don't matter.
+func lookup(name string) field {
+	for f, n := range names {
+		if sheet.Key(name) == sheet.Key(n) {
+			return field(f)
+		}
+	}
+	return -1
+}
+
+// reader reads the cells of one row and keeps the code of the first that can't
+// be read.
+type reader struct {
+	cells   []string
+	columns *[fields]int
+	code    Code // OK until then
+}
+
+// cell returns the cell of a field, "" if the file has no such column.
+func (r *reader) cell(f field) string {
+	if i := r.columns[f]; i >= 0 {
+		return r.cells[i]
+	}
+	return ""
+}
+
+// word returns the cell of a field that holds a word of a closed list.
+func (r *reader) word(f field) string { return strings.ToLower(strings.TrimSpace(r.cell(f))) }
+
+// text returns the cell of a field that holds the platform's own words.
+func (r *reader) text(f field) string {
+	s := strings.TrimSpace(r.cell(f))
+	if !utf8.ValidString(s) {
+		r.fail(NotUTF8)
+	}
+	return s
+}
+
+func (r *reader) fail(c Code) {
+	if r.code == OK {
+		r.code = c
+	}
+}
+
+func (r *reader) account() string {
+	s := r.text(account)
+	if s == "" {
+		r.fail(AccountMissing)
+	}
+	return s
+}
+
+func (r *reader) kind() (k identifier.Kind, hashed bool) {
+	switch r.word(kind) {
+	case "email":
+		return identifier.Email, false
+	case "phone":
+		return identifier.Phone, false
+	case "email_sha256":
+		return identifier.Email, true
+	case "phone_sha256":
+		return identifier.Phone, true
+	}
+	r.fail(KindUnknown)
+	return 0, false
+}
+
+func (r *reader) purpose() consent.Purpose {
+	p, err := consent.ParsePurpose(r.word(purpose))
+	if err != nil {
+		r.fail(PurposeUnknown)
+	}
+	return p
+}
+
+func (r *reader) status() consent.Status {
+	s, err := consent.ParseStatus(r.word(status))
+	if err != nil {
+		r.fail(StatusUnknown)
+	}
+	return s
+}
+
+// jurisdiction reads a country or a subdivision of one, in either case; nothing
+// is an unknown one.
+func (r *reader) jurisdiction() string {
+	s := strings.ToUpper(strings.TrimSpace(r.cell(jurisdiction)))
+	if !consent.ValidJurisdiction(s) {
+		r.fail(JurisdictionMalformed)
+	}
+	return s
+}
+
+// time reads RFC 3339, or a date, which is the start of that day in UTC.
+func (r *reader) time() time.Time {
+	s := strings.TrimSpace(r.cell(collectedAt))
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC()
+		}
+	}
+	r.fail(TimeMalformed)
+	return time.Time{}
+}
+
+func (r *reader) source() string { return r.text(source) }
+
+func (r *reader) adsSwitch() Switch {
+	switch r.word(adsSwitch) {
+	case "":
+		return Unset
+	case "on":
+		return On
+	case "off":
+		return Off
+	}
+	r.fail(SwitchUnknown)
+	return Unset
+}
+
+// String returns the word of the file for a switch.
+func (s Switch) String() string {
+	switch s {
+	case Unset:
+		return ""
+	case On:
+		return "on"
+	case Off:
+		return "off"
+	}
+	return fmt.Sprintf("Switch(%d)", uint8(s))
+}
