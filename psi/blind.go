@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/overlap-psi/overlap/internal/ristretto"
 )
@@ -24,12 +23,6 @@ func NewSeed() *Seed {
 
 // Destroy overwrites the seed: best effort, since Go may have copied it.
 func (s *Seed) Destroy() { clear(s[:]) }
-
-// Format prints REDACTED, whatever the verb.
-func (Seed) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
-
-// LogValue keeps the seed out of structured logs.
-func (Seed) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // scalar returns r_j of PROTOCOL.md §10.
 func (s *Seed) scalar(salt *[32]byte, j uint64) ristretto.Scalar {

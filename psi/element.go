@@ -1,11 +1,6 @@
 package psi
 
-import (
-	"fmt"
-	"log/slog"
-
-	"github.com/overlap-psi/overlap/internal/input"
-)
+import "github.com/overlap-psi/overlap/internal/input"
 
 // Input is x of PROTOCOL.md §3. It comes from consent.Eligible and from nowhere
 // else; the zero Input stands for nobody.
@@ -21,7 +16,7 @@ type Token [32]byte
 
 // Output is the pseudorandom function's value at one Input, 64 bytes. It is
 // secret: whoever has one can recognise the identifier it belongs to. The zero
-// Output is no function value and stands for a pad.
+// Output is no function value and stands for a pad. It prints as REDACTED.
 type Output [64]byte
 
 // Token returns the first tokenLen bytes of o. tokenLen is at most 32.
@@ -38,18 +33,10 @@ func (o *Output) IsZero() bool { return *o == Output{} }
 // (PROTOCOL.md §6, §8.3).
 func (o *Output) tail() []byte { return o[32:] }
 
-// Format prints REDACTED, whatever the verb.
-func (Output) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
-
-// LogValue keeps outputs out of structured logs.
-func (Output) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-const redacted = "REDACTED"
-
 // Query is what one element of a session's questions is made of. Salt is that
 // of the item's consent leaf at the platform, zero at the advertiser; the blind
 // depends on it, so that an erased leaf takes its blind along (PROTOCOL.md §10).
-// A Query without Input is a pad.
+// A Query without Input is a pad. It prints as REDACTED.
 type Query struct {
 	Input Input
 	Salt  [32]byte

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/overlap-psi/overlap/internal/ristretto"
 )
@@ -56,12 +55,6 @@ func (k *Key) Public() *PublicKey { return k.public }
 // Destroy overwrites the secret scalar: best effort, since Go may have copied
 // it. The key evaluates nothing afterwards.
 func (k *Key) Destroy() { *k = Key{} }
-
-// Format prints REDACTED, whatever the verb.
-func (*Key) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
-
-// LogValue keeps the key out of structured logs.
-func (*Key) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // Evaluate computes the PRF's output at each of the Holder's own inputs, as
 // RFC 9497 §3.3.2 Evaluate does: N = k·HashToGroup(x). dst has the length of in.
