@@ -80,6 +80,15 @@ func mustMatch(a, b int) {
 	}
 }
 
+// mustBeBatch panics unless a proof over n elements can be made: RFC 9497 counts
+// them in 16 bits, and from 65536 on two of them would have one coefficient's
+// number.
+func mustBeBatch(n int) {
+	if n < 1 || n > 65535 {
+		panic("psi: a batch has 1 to 65535 elements")
+	}
+}
+
 // appendElements appends the bytes of e, as a frame's body has them.
 func appendElements(dst []byte, e []Element) []byte {
 	for i := range e {

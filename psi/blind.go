@@ -81,12 +81,13 @@ func blindWith(dst []Element, in []Query, r []ristretto.Scalar) {
 
 // Finalize verifies the Holder's proof over a chunk and only then unblinds the
 // chunk and computes its outputs (PROTOCOL.md §6): N = E − r·K. All slices have
-// equal lengths; in, s and first are as Blind had them. A pad's output is the
-// zero Output. If it fails, dst is untouched; the error is or wraps an
-// AbortCode.
+// equal lengths, 1 to 65535; in, s and first are as Blind had them. A pad's
+// output is the zero Output. If it fails, dst is untouched; the error is or
+// wraps an AbortCode.
 func (k *PublicKey) Finalize(dst []Output, in []Query, blinded, evaluated []Element, p *Proof, bind *Bind, s *Seed, first uint64) error {
 	mustMatch(len(dst), len(in))
 	mustMatch(len(blinded), len(in))
+	mustBeBatch(len(in))
 	if len(evaluated) != len(in) {
 		return fmt.Errorf("psi: answer has another number of elements than the question: %w", AbortMalformed)
 	}
@@ -104,13 +105,15 @@ func (k *PublicKey) Finalize(dst []Output, in []Query, blinded, evaluated []Elem
 }
 
 // unblind is sound only for evaluated elements whose proof has been verified.
-// N is never the identity then: it is k·HashToGroup(x).
+// An identifier's N is never the identity then: it is k·HashToGroup(x). A pad is
+// hashed too, for the sake of time as in blindWith, and left out of dst.
 func (k *PublicKey) unblind(dst []Output, in []Query, e *ristretto.Vector, r []ristretto.Scalar) {
 	n := make([][32]byte, len(in))
 	e.SubMulBase(k.base, r).Encode(n)
 	for i := range in {
+		out := finalizeHash(in[i].Input.Bytes()[:], &n[i])
 		if !in[i].Input.IsZero() {
-			dst[i] = finalizeHash(in[i].Input.Bytes()[:], &n[i])
+			dst[i] = out
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"fmt"
+	"math/bits"
 )
 
 // FrameType is the kind of a message of a session (PROTOCOL.md §5.4).
@@ -121,19 +122,22 @@ func (t *transcript) addDigest(typ FrameType, from Sender, digest *[64]byte) {
 }
 
 // CheckTokenLen reports whether tokens of tokenLen bytes are long enough for a
-// session of these padded sizes (PROTOCOL.md §9): a false match anywhere in it
-// has probability at most 2⁻⁴⁰, and, for a session table, two identifiers with
-// one token are out of reach of a Holder that searches a dictionary of 2³⁶.
+// session of these padded sizes, neither of them 0 (PROTOCOL.md §9): a false
+// match anywhere in it has probability at most 2⁻⁴⁰. Against a Holder that
+// searches for two identifiers with one token a session table takes 16 bytes.
 func CheckTokenLen(tokenLen int, queries, entries uint64) error {
-	if tokenLen < 11 || tokenLen > 32 || 8*tokenLen < 40+log2(queries)+log2(entries) {
+	if tokenLen < 11 || tokenLen > 32 || 8*tokenLen < 40+log2(queries, entries) {
 		return fmt.Errorf("psi: token length does not fit the sizes of the sets: %w", AbortTerms)
 	}
 	return nil
 }
 
-// log2 returns ⌈log₂ n⌉.
-func log2(n uint64) (l int) {
-	for l = 0; l < 64 && uint64(1)<<l < n; l++ {
+// log2 returns ⌈log₂(a·b)⌉.
+func log2(a, b uint64) int {
+	hi, lo := bits.Mul64(a, b)
+	lo, borrow := bits.Sub64(lo, 1, 0)
+	if hi -= borrow; hi > 0 {
+		return 64 + bits.Len64(hi)
 	}
-	return l
+	return bits.Len64(lo)
 }

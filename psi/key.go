@@ -62,12 +62,14 @@ func (k *Key) Destroy() { *k = Key{} }
 func (k *Key) Evaluate(dst []Output, in []Input) {
 	mustMatch(len(dst), len(in))
 	k.mustLive()
+	for i := range in { // here, where the caller can recover
+		if in[i].IsZero() {
+			panic("psi: Evaluate of a zero Input")
+		}
+	}
 	each(len(in), func(lo, hi int) {
 		queries := make([]Query, hi-lo)
 		for i := range queries {
-			if in[lo+i].IsZero() {
-				panic("psi: Evaluate of a zero Input")
-			}
 			queries[i].Input = in[lo+i]
 		}
 		n := make([][32]byte, hi-lo)
@@ -85,6 +87,7 @@ func (k *Key) Evaluate(dst []Output, in []Input) {
 // which can be forged for a batch and is for test vectors only.
 func (k *Key) BlindEvaluate(dst, blinded []Element, bind func(evaluated []Element) Bind) (Proof, error) {
 	mustMatch(len(dst), len(blinded))
+	mustBeBatch(len(blinded))
 	k.mustLive()
 	b, err := decode(blinded)
 	if err != nil {

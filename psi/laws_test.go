@@ -196,6 +196,8 @@ func TestMisuse(t *testing.T) {
 	e := make([]Element, 2)
 	mustPanic(t, "Evaluate, lengths", func() { key.Evaluate(make([]Output, 1), inputs(2)) })
 	mustPanic(t, "Evaluate of a pad", func() { key.Evaluate(make([]Output, 1), make([]Input, 1)) })
+	// With many inputs too the panic is the caller's to recover, not a goroutine's.
+	mustPanic(t, "Evaluate of a pad among many", func() { key.Evaluate(make([]Output, 500), append(inputs(499), Input{})) })
 	mustPanic(t, "Blind, lengths", func() { Blind(e[:1], in, &Seed{}, 0) })
 	mustPanic(t, "BlindEvaluate, lengths", func() { key.BlindEvaluate(e[:1], e, nil) })
 	mustPanic(t, "Finalize, outputs", func() {

@@ -24,6 +24,10 @@ func (p *Params) check() error {
 		p.Queries == 0 || p.Entries == 0 || p.Key == nil {
 		return fmt.Errorf("psi: session parameters out of range: %w", AbortTerms)
 	}
+	const most = 1<<32 - 1 // frames of a type: Seq has 32 bits
+	if (p.Queries-1)/uint64(p.ChunkElems) >= most || (p.Entries-1)/uint64(TableChunk(p.TokenLen)) >= most {
+		return fmt.Errorf("psi: session has more frames than can be numbered: %w", AbortTerms)
+	}
 	return nil
 }
 
@@ -140,15 +144,15 @@ func (r *round) addTable(body []byte) error {
 	if err := r.table.Write(body); err != nil {
 		return r.fail(err)
 	}
-	r.th.add(FrameTable, SenderHolder, body)
-	r.tableSeq++
 	root, n := r.table.Root()
-	if n < r.p.Entries {
-		return nil
-	}
-	if root != r.p.Root {
+	whole := n == r.p.Entries
+	if whole && root != r.p.Root {
 		return r.fail(fmt.Errorf("psi: table is not the one committed to: %w", AbortTable))
 	}
-	r.state = tableDone
+	r.th.add(FrameTable, SenderHolder, body)
+	r.tableSeq++
+	if whole {
+		r.state = tableDone
+	}
 	return nil
 }

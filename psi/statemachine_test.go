@@ -317,15 +317,18 @@ func TestTranscript(t *testing.T) {
 func TestParams(t *testing.T) {
 	d := newDeal(t, 4, 2, 8)
 	for name, change := range map[string]func(p *Params){
-		"chunks of none":      func(p *Params) { p.ChunkElems = 0 },
-		"chunks of minus one": func(p *Params) { p.ChunkElems = -1 },
-		"chunks of 16 385":    func(p *Params) { p.ChunkElems = ChunkElems + 1 },
-		"no window":           func(p *Params) { p.Window = 0 },
-		"tokens of no byte":   func(p *Params) { p.TokenLen = 0 },
-		"tokens of 33 bytes":  func(p *Params) { p.TokenLen = 33 },
-		"no query":            func(p *Params) { p.Queries = 0 },
-		"no entry":            func(p *Params) { p.Entries = 0 },
-		"no key":              func(p *Params) { p.Key = nil },
+		"chunks of none":         func(p *Params) { p.ChunkElems = 0 },
+		"chunks of minus one":    func(p *Params) { p.ChunkElems = -1 },
+		"chunks of 16 385":       func(p *Params) { p.ChunkElems = ChunkElems + 1 },
+		"no window":              func(p *Params) { p.Window = 0 },
+		"tokens of no byte":      func(p *Params) { p.TokenLen = 0 },
+		"tokens of 33 bytes":     func(p *Params) { p.TokenLen = 33 },
+		"no query":               func(p *Params) { p.Queries = 0 },
+		"no entry":               func(p *Params) { p.Entries = 0 },
+		"no key":                 func(p *Params) { p.Key = nil },
+		"2^32 frames of entries": func(p *Params) { p.Entries = (1<<32-1)*ChunkElems + 1 },
+		"2^32 chunks":            func(p *Params) { p.ChunkElems, p.Queries = 1, 1<<32 },
+		"2^64 - 1 queries":       func(p *Params) { p.Queries = 1<<64 - 1 },
 	} {
 		p := d.Params
 		change(&p)

@@ -131,8 +131,12 @@ func walkQuerier(t *testing.T, choose chooser, n int) *model {
 	for i := range n {
 		call := pick(choose, m.nextOfQuerier(choose), calls)
 		what := fmt.Sprintf("step %d, %s after %+v", i, call, *m)
+		before := q.Transcript()
 		want, err := d.stepQuerier(q, m, call, choose)
 		agree(t, what, err, want)
+		if err != nil && q.Transcript() != before {
+			t.Fatalf("%s: a refused call changed the transcript", what)
+		}
 		if q.InFlight() != m.asked-m.answered && m.ended == 0 {
 			t.Fatalf("%s: %d in flight, want %d", what, q.InFlight(), m.asked-m.answered)
 		}
@@ -248,8 +252,12 @@ func walkHolder(t *testing.T, choose chooser, n int) *model {
 		}
 		call := pick(choose, likely, calls)
 		what := fmt.Sprintf("step %d, %s after %+v", i, call, *m)
+		before := h.Transcript()
 		want, err := d.stepHolder(h, m, call, choose)
 		agree(t, what, err, want)
+		if err != nil && h.Transcript() != before {
+			t.Fatalf("%s: a refused call changed the transcript", what)
+		}
 	}
 	return m
 }
