@@ -13,17 +13,31 @@ import (
 	"github.com/overlap-psi/overlap/release"
 )
 
-// SendRelease sends the count, as the platform, at the time the protocol names.
-// The caller has charged the ledger, drawn the count once for this session and
-// stored it, so that a second try sends the same (PROTOCOL.md §8.4).
-func (s *Session) SendRelease(ctx context.Context, count release.Count) error {
-	at := s.due()
-	if err := s.waitUntil(ctx, at); err != nil {
+// ReleaseBody makes the body of RELEASE, as the platform, with the time at which
+// it is due. The caller has charged the ledger and drawn the count once for this
+// session, and stores the body before SendRelease, so that a second try sends
+// the same bytes (PROTOCOL.md §8.4).
+func (s *Session) ReleaseBody(count release.Count) ([]byte, error) {
+	body, err := proto.Marshal(releaseBody(s.params.SID, count, uint64(s.due().Unix())))
+	if err != nil {
+		return nil, fmt.Errorf("session: encode RELEASE: %w", err)
+	}
+	return body, nil
+}
+
+// SendRelease waits for the time in the body and sends it. A body that was stored
+// too late for its time is sent at the next multiple of release_step.
+func (s *Session) SendRelease(ctx context.Context, body []byte) error {
+	m := new(ampsiv1.Release)
+	if err := decodeBody(body, m); err != nil {
 		return err
 	}
-	body, err := proto.Marshal(releaseBody(s.params.SID, count, uint64(at.Unix())))
-	if err != nil {
-		return fmt.Errorf("session: encode RELEASE: %w", err)
+	at := time.Unix(int64(m.GetTime()), 0)
+	if at.Before(s.c.Now()) {
+		at = s.due()
+	}
+	if err := s.waitUntil(ctx, at); err != nil {
+		return err
 	}
 	s.release = s.sign(psi.FrameRelease, body)
 	if err := s.querier.Released(s.release); err != nil {

@@ -43,6 +43,9 @@ type Replay func(ctx context.Context, peer identity.ID, nonce [32]byte, until ti
 // 1 to 64 characters of [a-z0-9._-].
 func Ask(ctx context.Context, st Stream, c Config, audience string) (*Session, error) {
 	s := newSession(st, c, psi.SenderHolder)
+	if !slices.Contains(c.Policy.Modes, psi.PLearns) {
+		return s, fmt.Errorf("session: the policy does not allow this mode: %w", psi.AbortTerms)
+	}
 	hash := c.Policy.Hash()
 	hello := &ampsiv1.Hello{
 		Version:    version,

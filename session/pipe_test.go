@@ -248,7 +248,11 @@ func (q *querierSide) run(ctx context.Context, st *pipe) (err error) {
 	for entry := range slices.Chunk(table, TokenLen) {
 		q.matches = append(q.matches, tokens[string(entry)]...)
 	}
-	if err := s.SendRelease(ctx, q.count); err != nil {
+	body, err := s.ReleaseBody(q.count)
+	if err != nil {
+		return err
+	}
+	if err := s.SendRelease(ctx, body); err != nil {
 		return err
 	}
 	return s.CloseQuerier(ctx)

@@ -178,6 +178,11 @@ func consistent(sid [32]byte, r *Receipt, openQ *ampsiv1.OpenQ, openH *ampsiv1.O
 	}{
 		{bytes.Equal(t.GetQuerierId(), querier[:]) && bytes.Equal(t.GetHolderId(), holder[:]), "the keys are not those of the companies named"},
 		{t.GetMode() == uint32(psi.PLearns) && t.GetQuerierParty() == partyP && t.GetHolderParty() == partyA, "mode and parties are not those of this version"},
+		{t.GetVersion() == version && t.GetSuite() == suite && t.GetPurpose() == purpose, "version, suite or purpose is not of this version"},
+		{t.GetTableKind() == tableSession && t.GetRelease() && !t.GetClaims(), "table, release or claims are not those of this version"},
+		{t.GetChunkElems() == psi.ChunkElems && uint64(seal.GetChunks()) == (openQ.GetQHat()+psi.ChunkElems-1)/psi.ChunkElems, "SEAL has another number of chunks than OPEN_Q asks for"},
+		{release.Status != nil && release.Value != nil && release.Time != nil, "RELEASE lacks a field"},
+		{release.GetStatus() == 1 || release.GetStatus() == 0 && release.GetValue() == 0, "RELEASE has a count and says it has none"},
 		{proto.Equal(t, openH.GetTerms()), "the two OPENs have different terms"},
 		{bytes.Equal(openH.GetOpenQHash(), openQHash[:]), "OPEN_H answers another OPEN_Q"},
 		{bytes.Equal(seal.GetSid(), sid[:]), "SEAL is of another session"},
