@@ -1,0 +1,160 @@
+// Package client is what an advertiser's engineer imports: it matches a list of
+// customers with a platform, without showing the platform the list.
+//
+//	conn, err := client.Dial("ads.example:8443", config)
+//	...
+//	c, err := client.New(conn, config)
+//	list, err := audience.Open("customers.csv", config.ListOptions())
+//	report, err := c.Match(ctx, "spring", list)
+//
+// In the default mode the platform learns which of its own, consented accounts
+// are on the list; the advertiser learns one noised count at most. Neither raw
+// nor hashed identifiers leave this process.
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/peer"
+
+	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/policy"
+	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
+	"github.com/overlap-psi/overlap/session"
+	"github.com/overlap-psi/overlap/table"
+)
+
+// Config is an advertiser's side.
+type Config struct {
+	// Identity is the advertiser's own. Required.
+	Identity *identity.Identity
+	// Platform is the id of the only platform this client talks to. Required.
+	Platform identity.ID
+	// Policy is the document both companies hold; nil means policy.Default.
+	Policy *policy.Policy
+	// Dir is a private directory for the journal, which holds what the platform
+	// has asked, and for sorted tokens while a session runs. Required: the
+	// budget it keeps protects the list.
+	Dir string
+	// Progress, if not nil, is told how far a long step has come, often. It must
+	// return at once.
+	Progress func(step string, done, total uint64)
+	// Log, if not nil, gets sizes, durations, codes and session ids, never a
+	// value of the list.
+	Log *slog.Logger
+}
+
+// Client matches lists with one platform. It may be used by several goroutines.
+type Client struct {
+	c       Config
+	match   ampsiv1.MatchClient
+	journal *journal
+}
+
+// MaxMessage is the size in bytes of the largest message of the protocol
+// (PROTOCOL.md §13).
+const MaxMessage = 1 << 20
+
+// Dial prepares a connection to the platform: mutual TLS 1.3, the platform's
+// identity pinned, no compression, bounded messages. Nothing is sent before the
+// first call. The caller closes it.
+func Dial(address string, c Config) (*grpc.ClientConn, error) {
+	if c.Identity == nil || c.Platform == (identity.ID{}) {
+		return nil, errors.New("client: Identity and Platform are required")
+	}
+	return grpc.NewClient(address, append(DialOptions(), grpc.WithTransportCredentials(credentials.NewTLS(c.Identity.ClientTLS(c.Platform))))...)
+}
+
+// DialOptions returns Dial's settings except TLS, for callers who make their own
+// connection. It must still be mutual TLS that ends here: see identity.ClientTLS.
+func DialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
+		grpc.WithMaxHeaderListSize(16 << 10),
+		grpc.WithStaticStreamWindowSize(1 << 20),
+		grpc.WithStaticConnWindowSize(4 << 20),
+		grpc.WithDisableRetry(),
+		grpc.WithDisableServiceConfig(),
+		// A dead platform is noticed; the server allows a ping a minute.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}),
+	}
+}
+
+// New returns a client on a connection to the platform.
+func New(conn grpc.ClientConnInterface, c Config) (*Client, error) {
+	switch {
+	case c.Identity == nil:
+		return nil, errors.New("client: Identity is required")
+	case c.Platform == identity.ID{}:
+		return nil, errors.New("client: Platform is required: the id the platform gave you")
+	case c.Dir == "":
+		return nil, errors.New("client: Dir is required: it keeps the budget that protects the list")
+	}
+	if c.Policy == nil {
+		c.Policy = policy.Default()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	j, err := openJournal(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	// What a killed process left is nobody's any more.
+	if err := table.Sweep(c.spill()); err != nil {
+		return nil, err
+	}
+	return &Client{c: c, match: ampsiv1.NewMatchClient(conn), journal: j}, nil
+}
+
+// spill is where sorted tokens are kept while a session runs.
+func (c *Config) spill() string { return filepath.Join(c.Dir, "spill") }
+
+func (c *Client) progress(step session.Step, done, total uint64) {
+	if c.c.Progress != nil {
+		c.c.Progress(string(step), done, total)
+	}
+}
+
+// open starts a call and says who is at its other end.
+func (c *Client) open(ctx context.Context) (ampsiv1.Match_SessionClient, identity.Peer, error) {
+	stream, err := c.match.Session(ctx)
+	if err != nil {
+		return nil, identity.Peer{}, refusal(err)
+	}
+	at, ok := peer.FromContext(stream.Context())
+	if !ok {
+		return nil, identity.Peer{}, errors.New("client: the connection has no peer")
+	}
+	info, ok := at.AuthInfo.(credentials.TLSInfo)
+	if !ok {
+		return nil, identity.Peer{}, errors.New("client: the connection is not TLS")
+	}
+	platform, err := identity.PeerOf(info.State)
+	if err != nil {
+		return nil, identity.Peer{}, err
+	}
+	if platform.ID != c.c.Platform {
+		return nil, identity.Peer{}, identity.ErrUnknown
+	}
+	return stream, platform, nil
+}
+
+// refusal makes of a failed connection what it means. gRPC keeps of a handshake's
+// error its text only. A platform that does not know this identity can't be told
+// from one that is down: TLS 1.3 lets the client finish first.
+func refusal(err error) error {
+	if strings.Contains(err.Error(), identity.ErrUnknown.Error()) {
+		return fmt.Errorf("client: connect to the platform: %w", identity.ErrUnknown)
+	}
+	return fmt.Errorf("client: connect to the platform: %w", err)
+}

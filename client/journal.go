@@ -1,0 +1,153 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/psi"
+)
+
+// ErrBudget says that a platform asks for more than the policy lets it ask in
+// this epoch.
+var ErrBudget = errors.New("client: the platform's questions for this epoch are used up")
+
+// errReplayed is an OPEN that came before.
+var errReplayed = errors.New("client: this nonce has been used")
+
+// journal is the advertiser's durable memory: what each platform has asked, and
+// which OPENs it has sent. In P_LEARNS the platform could enumerate the list by
+// asking again and again, and this is what stops it, so an entry is on disk
+// before the answer it covers leaves. It holds no identifier and no token.
+//
+// It is a file of JSON lines that only grows. Several processes may share it.
+type journal struct {
+	mu   sync.Mutex
+	path string
+	lock *flock.Flock
+}
+
+// entry is one line: a nonce that was seen, or questions that were admitted.
+type entry struct {
+	Time     time.Time    `json:"time"`
+	Platform identity.ID  `json:"platform"`
+	Nonce    *identity.ID `json:"nonce,omitempty"` // 32 bytes in hexadecimal
+	Until    time.Time    `json:"until,omitzero"`  // the nonce counts as seen until then
+	Epoch    uint64       `json:"epoch,omitempty"`
+	Queries  uint64       `json:"queries,omitempty"`
+}
+
+func openJournal(dir string) (*journal, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("client: journal: %w", err)
+	}
+	path := filepath.Join(dir, "journal.jsonl")
+	return &journal{path: path, lock: flock.New(path + ".lock")}, nil
+}
+
+// see is the session.Replay of this side.
+func (j *journal) see(_ context.Context, peer identity.ID, nonce [32]byte, until time.Time) error {
+	now := time.Now()
+	return j.append(func(seen []entry) (entry, error) {
+		for _, e := range seen {
+			if e.Nonce != nil && *e.Nonce == nonce && e.Platform == peer && e.Until.After(now) {
+				return entry{}, errReplayed
+			}
+		}
+		// A second more than until, since the OPEN was looked at a moment ago.
+		return entry{Time: now, Platform: peer, Nonce: (*identity.ID)(&nonce), Until: until.Add(time.Second)}, nil
+	})
+}
+
+// charge admits n questions of a platform in an epoch, or returns ErrBudget if
+// they would exceed the limit. A charge is never taken back.
+func (j *journal) charge(platform identity.ID, epoch, n, limit uint64) error {
+	err := j.append(func(past []entry) (entry, error) {
+		asked := uint64(0)
+		for _, e := range past {
+			if e.Platform == platform && e.Epoch == epoch {
+				asked += e.Queries
+			}
+		}
+		if n > limit || asked > limit-n {
+			return entry{}, ErrBudget
+		}
+		return entry{Time: time.Now(), Platform: platform, Epoch: epoch, Queries: n}, nil
+	})
+	if errors.Is(err, ErrBudget) {
+		return fmt.Errorf("%w: %w", err, psi.AbortBudget)
+	}
+	return err
+}
+
+// append decides on the next entry from all before it and makes it durable, with
+// no other process in between.
+func (j *journal) append(next func(past []entry) (entry, error)) (err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.lock.Lock(); err != nil {
+		return fmt.Errorf("client: journal: %w", err)
+	}
+	defer j.lock.Unlock()
+	f, err := os.OpenFile(j.path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("client: journal: %w", err)
+	}
+	defer func() {
+		if closeErr := f.Close(); err == nil && closeErr != nil {
+			err = fmt.Errorf("client: journal: %w", closeErr)
+		}
+	}()
+	past, end, err := readJournal(f)
+	if err != nil {
+		return err
+	}
+	e, err := next(past)
+	if err != nil {
+		return err
+	}
+	line, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("client: journal: %w", err)
+	}
+	// A line that a crash cut off covers nothing that left: write over it.
+	if err := f.Truncate(end); err != nil {
+		return fmt.Errorf("client: journal: %w", err)
+	}
+	if _, err := f.WriteAt(append(line, '\n'), end); err != nil {
+		return fmt.Errorf("client: journal: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("client: journal: %w", err)
+	}
+	return nil
+}
+
+// readJournal returns the whole entries and where they end.
+func readJournal(r io.Reader) (past []entry, end int64, err error) {
+	in := bufio.NewReader(r)
+	for line := 1; ; line++ {
+		text, err := in.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return past, end, nil
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("client: journal: %w", err)
+		}
+		var e entry
+		if err := json.Unmarshal(text, &e); err != nil {
+			return nil, 0, fmt.Errorf("client: journal: line %d cannot be read; the budgets it holds can't be known", line)
+		}
+		past, end = append(past, e), end+int64(len(text))
+	}
+}
