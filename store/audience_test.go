@@ -1,0 +1,290 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/overlap-psi/overlap/consent"
+)
+
+func handlesOf(handles ...consent.Handle) iter.Seq2[consent.Handle, error] {
+	return func(yield func(consent.Handle, error) bool) {
+		for _, h := range handles {
+			if !yield(h, nil) {
+				return
+			}
+		}
+	}
+}
+
+// putAccounts puts accounts into the ledger and returns their handles by id.
+func putAccounts(t testing.TB, d *DB, accounts ...string) map[string]consent.Handle {
+	t.Helper()
+	key, err := d.handleKey(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	handles := map[string]consent.Handle{}
+	var facts []Fact
+	for i, account := range accounts {
+		facts = append(facts, fact(account, i%255+1))
+		handles[account] = key.of(account)
+	}
+	put(t, d, facts...)
+	return handles
+}
+
+func accountsOf(t testing.TB, d *DB, advertiser byte, name string) (accounts []string) {
+	t.Helper()
+	for account, err := range d.AudienceAccounts(context.Background(), id(advertiser), name) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		accounts = append(accounts, account)
+	}
+	return accounts
+}
+
+func TestAudience(t *testing.T) {
+	onEach(t, func(t *testing.T, d *DB) {
+		h := putAccounts(t, d, "b", "a", "Z", "é", "10", "9")
+		fill := func(advertiser byte, name string, sid byte, want uint64, handles ...consent.Handle) {
+			t.Helper()
+			if n, err := d.PutAudience(t.Context(), id(advertiser), name, id(sid), handlesOf(handles...)); err != nil || n != want {
+				t.Errorf("%d distinct, want %d: %v", n, want, err)
+			}
+		}
+		check := func(advertiser byte, name string, want ...string) {
+			t.Helper()
+			if got := accountsOf(t, d, advertiser, name); !slices.Equal(got, want) {
+				t.Errorf("%q, want %q", got, want)
+			}
+		}
+		fill(1, "spring", 1, 6, h["b"], h["a"], h["b"], h["é"], h["Z"], h["9"], h["10"], h["b"])
+		check(1, "spring", "10", "9", "Z", "a", "b", "é")
+		fill(2, "spring", 2, 1, h["a"]) // another advertiser's
+		fill(1, "autumn", 3, 0)
+		check(2, "spring", "a")
+		check(1, "autumn")
+		fill(1, "spring", 4, 1, h["9"]) // replaces
+		check(1, "spring", "9")
+		check(2, "spring", "a")
+
+		list, err := d.Audiences(t.Context())
+		if err != nil || len(list) != 3 {
+			t.Fatalf("%d audiences: %v", len(list), err)
+		}
+		for i, want := range []Audience{
+			{Name: "autumn", Advertiser: id(1), Session: id(3)},
+			{Name: "spring", Advertiser: id(1), Session: id(4), Accounts: 1},
+			{Name: "spring", Advertiser: id(2), Session: id(2), Accounts: 1},
+		} {
+			if list[i].Created.IsZero() {
+				t.Errorf("audience %d has no time", i)
+			}
+			want.Created = list[i].Created
+			if list[i] != want {
+				t.Errorf("audience %d: %s, %d accounts", i, list[i].Name, list[i].Accounts)
+			}
+		}
+	})
+}
+
+func TestNoSuchAudience(t *testing.T) {
+	onEach(t, func(t *testing.T, d *DB) {
+		h := putAccounts(t, d, "a")
+		if _, err := d.PutAudience(t.Context(), id(1), "spring", id(1), handlesOf(h["a"])); err != nil {
+			t.Fatal(err)
+		}
+		for _, test := range []struct {
+			advertiser byte
+			name       string
+		}{{2, "spring"}, {1, "Spring"}, {1, ""}} {
+			n := 0
+			for _, err := range d.AudienceAccounts(t.Context(), id(test.advertiser), test.name) {
+				if n++; !errors.Is(err, ErrNotFound) {
+					t.Error(err)
+				}
+			}
+			if n != 1 {
+				t.Errorf("yields %d times", n)
+			}
+		}
+	})
+}
+
+// While an audience is filled, and if that fails, the one of before stands.
+func TestAudienceIsReplacedAtOnce(t *testing.T) {
+	onEach(t, func(t *testing.T, d *DB) {
+		var names []string
+		for i := range handlesPerTransaction + 10 {
+			names = append(names, fmt.Sprintf("%06d", i))
+		}
+		h := putAccounts(t, d, names...)
+		if _, err := d.PutAudience(t.Context(), id(1), "spring", id(1), handlesOf(h[names[0]])); err != nil {
+			t.Fatal(err)
+		}
+		stands := func() {
+			if got := accountsOf(t, d, 1, "spring"); !slices.Equal(got, names[:1]) {
+				t.Errorf("%d accounts are seen of an audience that is not whole", len(got))
+			}
+		}
+		failure := errors.New("matches failed")
+		filling := func(end error) iter.Seq2[consent.Handle, error] {
+			return func(yield func(consent.Handle, error) bool) {
+				for i, name := range names {
+					if i == handlesPerTransaction+5 { // one batch is written
+						stands()
+					}
+					if !yield(h[name], nil) {
+						return
+					}
+				}
+				stands()
+				if end != nil {
+					yield(consent.Handle{}, end)
+				}
+			}
+		}
+		if _, err := d.PutAudience(t.Context(), id(1), "spring", id(2), filling(failure)); !errors.Is(err, failure) {
+			t.Errorf("%v", err)
+		}
+		stands()
+		if _, err := d.PutAudience(t.Context(), id(1), "spring", id(2), handlesOf(h[names[1]], consent.Handle(id(9)))); err == nil {
+			t.Error("an account that does not exist is in an audience")
+		}
+		stands()
+		left := func() (audiences, members int) {
+			if err := d.read.QueryRow(`SELECT (SELECT COUNT(*) FROM audiences), (SELECT COUNT(*) FROM members)`).Scan(&audiences, &members); err != nil {
+				t.Fatal(err)
+			}
+			return audiences, members
+		}
+		if a, m := left(); a != 1 || m != 1 {
+			t.Errorf("failures leave %d audiences with %d members", a, m)
+		}
+		n, err := d.PutAudience(t.Context(), id(1), "spring", id(3), filling(nil))
+		if err != nil || n != uint64(len(names)) {
+			t.Fatalf("%d distinct: %v", n, err)
+		}
+		if got := accountsOf(t, d, 1, "spring"); !slices.Equal(got, names) {
+			t.Errorf("%d accounts, want %d", len(got), len(names))
+		}
+		if a, m := left(); a != 1 || m != len(names) {
+			t.Errorf("%d audiences with %d members are left", a, m)
+		}
+	})
+}
+
+// An audience that is being filled for the first time is not there yet.
+func TestFirstAudienceIsUnseenUntilWhole(t *testing.T) {
+	onEach(t, func(t *testing.T, d *DB) {
+		h := putAccounts(t, d, "a")
+		looked := false
+		filling := func(yield func(consent.Handle, error) bool) {
+			for range handlesPerTransaction {
+				if !yield(h["a"], nil) {
+					return
+				}
+			}
+			for _, err := range d.AudienceAccounts(t.Context(), id(1), "spring") {
+				if looked = true; !errors.Is(err, ErrNotFound) {
+					t.Errorf("%v", err)
+				}
+			}
+			if list, err := d.Audiences(t.Context()); err != nil || len(list) != 0 {
+				t.Errorf("%d audiences: %v", len(list), err)
+			}
+		}
+		if _, err := d.PutAudience(t.Context(), id(1), "spring", id(1), filling); err != nil || !looked {
+			t.Error(err)
+		}
+	})
+}
+
+// A call that begins later wins also if the earlier one finishes within it.
+func TestEarlierAudienceDoesNotStopALaterOne(t *testing.T) {
+	onEach(t, func(t *testing.T, d *DB) {
+		h := putAccounts(t, d, "early", "late")
+		late := make(chan struct{})
+		early := make(chan error)
+		go func() {
+			_, err := d.PutAudience(context.Background(), id(1), "spring", id(1), func(yield func(consent.Handle, error) bool) {
+				late <- struct{}{} // begun
+				<-late             // the later one has begun too
+				yield(h["early"], nil)
+			})
+			early <- err
+		}()
+		<-late
+		_, err := d.PutAudience(t.Context(), id(1), "spring", id(2), func(yield func(consent.Handle, error) bool) {
+			late <- struct{}{}
+			if err := <-early; err != nil {
+				t.Error(err)
+			}
+			if got := accountsOf(t, d, 1, "spring"); !slices.Equal(got, []string{"early"}) {
+				t.Errorf("%q", got)
+			}
+			yield(h["late"], nil)
+		})
+		if got := accountsOf(t, d, 1, "spring"); err != nil || !slices.Equal(got, []string{"late"}) {
+			t.Errorf("%q: %v", got, err)
+		}
+	})
+}
+
+// A call that began earlier loses, whether the later one ends before it writes or
+// before it finishes.
+func TestLaterAudienceWins(t *testing.T) {
+	onEach(t, func(t *testing.T, d *DB) {
+		h := putAccounts(t, d, "early", "late")
+		for _, batches := range []int{0, 1} {
+			early := func(yield func(consent.Handle, error) bool) {
+				for range batches * handlesPerTransaction {
+					if !yield(h["early"], nil) {
+						return
+					}
+				}
+				if n, err := d.PutAudience(t.Context(), id(1), "spring", id(2), handlesOf(h["late"])); err != nil || n != 1 {
+					t.Error(n, err)
+				}
+				yield(h["early"], nil)
+			}
+			if _, err := d.PutAudience(t.Context(), id(1), "spring", id(1), early); !errors.Is(err, ErrReplaced) {
+				t.Errorf("%v", err)
+			}
+			if got := accountsOf(t, d, 1, "spring"); !slices.Equal(got, []string{"late"}) {
+				t.Errorf("%q", got)
+			}
+		}
+	})
+}
+
+func TestAudiencesAtOnce(t *testing.T) {
+	onEachURL(t, func(t *testing.T, url string) {
+		handles := []*DB{open(t, url), open(t, url)}
+		h := putAccounts(t, handles[0], "a", "b")
+		var wg sync.WaitGroup
+		for i := range 12 {
+			wg.Go(func() {
+				_, err := handles[i%2].PutAudience(context.Background(), id(1), "spring", id(byte(i)), handlesOf(h["a"], h["b"]))
+				if err != nil && !errors.Is(err, ErrReplaced) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		list, err := handles[0].Audiences(t.Context())
+		if err != nil || len(list) != 1 || list[0].Accounts != 2 {
+			t.Errorf("%d audiences: %v", len(list), err)
+		}
+		if got := accountsOf(t, handles[1], 1, "spring"); !slices.Equal(got, []string{"a", "b"}) {
+			t.Errorf("%q", got)
+		}
+	})
+}

@@ -1,0 +1,117 @@
+// Package store keeps what a platform must not lose over a restart: its ledger
+// of consent, the nonces and budgets that partners have used, the audiences that
+// matches filled, and evidence of each session.
+//
+// It is trusted. Whoever can write to it can forge consent; whoever can read it
+// has hashed identifiers, the secrets behind the salts of every snapshot, and the
+// key behind the handles. The file is readable by its owner only, and disk
+// encryption is the operator's.
+//
+// One type, DB, over one dialect now: SQLite in one file. What is SQLite's own is
+// in sqlite.go and schema/; everything else is plain database/sql.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Errors on which a caller decides.
+var (
+	ErrReplay   error = refusal("nonce used before")
+	ErrBudget   error = refusal("budget exhausted")
+	ErrNotFound error = refusal("not found")
+	ErrReplaced error = refusal("audience replaced by one begun later")
+
+	errSession error = refusal("session differs from what is on record")
+	errRange   error = refusal("number out of range")
+)
+
+// refusal is an error of the store's own, not of the database.
+type refusal string
+
+func (r refusal) Error() string { return "store: " + string(r) }
+
+// DB is an open store. The contract of its methods, under any dialect:
+//
+// Durable. When a method returns nil, what it wrote survives a crash of the
+// process and of the machine. When it returns an error, or the process dies
+// within it, a charge, nonce, release or switch is there whole or not at all; Put
+// and PutAudience, which write in batches, say what may be left.
+//
+// Serialisable. Methods that write see one another in some order, over all
+// handles and processes that have the store open. No interleaving passes a limit,
+// takes a nonce twice or gives a session two releases.
+//
+// Never refunded. No method lowers what was charged. A crash costs budget; it
+// never gives a second draw.
+//
+// Concurrent. All methods may be called from any number of goroutines. Reading
+// sees one moment and never waits for writing. A sequence given to Put or
+// PutAudience may itself call methods: no lock is held while it runs.
+//
+// Errors hold no value of any row: no account, handle, hash or file line.
+type DB struct {
+	write *sql.DB // one connection: writers of a process queue here, in order
+	read  *sql.DB
+}
+
+// Close closes the store. No method may be running.
+func (d *DB) Close() error {
+	if err := errors.Join(d.read.Close(), d.write.Close()); err != nil {
+		return fmt.Errorf("store: closing: %w", err)
+	}
+	return nil
+}
+
+// update runs f in a transaction that is serialisable, and durable once update
+// returns nil. The database's errors are wrapped with what was being done.
+func (d *DB) update(ctx context.Context, what string, f func(tx *sql.Tx) error) error {
+	tx, err := d.write.BeginTx(ctx, nil)
+	if err != nil {
+		return wrap(what, err)
+	}
+	defer tx.Rollback() // of no effect after Commit
+	if err := f(tx); err != nil {
+		return wrap(what, err)
+	}
+	return wrap(what, tx.Commit())
+}
+
+func wrap(what string, err error) error {
+	var own refusal
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &own):
+		return err
+	case errors.Is(err, sql.ErrNoRows):
+		return ErrNotFound
+	}
+	return fmt.Errorf("store: %s: %w", what, err)
+}
+
+// changed executes a statement and returns how many rows it changed.
+func changed(ctx context.Context, tx *sql.Tx, statement string, args ...any) (int64, error) {
+	result, err := tx.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// integer returns n as a database's integer.
+func integer(n uint64) (int64, error) {
+	if n > math.MaxInt64 {
+		return 0, errRange
+	}
+	return int64(n), nil
+}
+
+// Times are stored in microseconds, PostgreSQL's own precision, rounded down.
+func micros(t time.Time) int64     { return t.UnixMicro() }
+func fromMicros(n int64) time.Time { return time.UnixMicro(n).UTC() }
