@@ -52,6 +52,7 @@ func (c *Client) evaluate(ctx context.Context, key *psi.Key, list *audience.List
 	defer b.Close()
 	in, outs := make([]psi.Input, 0, psi.ChunkElems), make([]psi.Output, psi.ChunkElems)
 	done := uint64(0)
+	c.progress(StepList, 0, 0)
 	flush := func() error {
 		key.Evaluate(outs[:len(in)], in)
 		err := b.Add(outs[:len(in)])
@@ -96,6 +97,9 @@ func (c *Client) hold(ctx context.Context, name string, key *psi.Key, tokens *ta
 		return err
 	}
 	s, err := session.Ask(ctx, stream, c.session(platform), name)
+	if err != nil {
+		return err
+	}
 	defer s.Close()
 	defer func() {
 		if err != nil {
@@ -105,9 +109,6 @@ func (c *Client) hold(ctx context.Context, name string, key *psi.Key, tokens *ta
 		}
 		report.finish(s, err)
 	}()
-	if err != nil {
-		return err
-	}
 	queries, err := s.ReadOpenQ(ctx, snapshotTime, c.journal.see)
 	if err != nil {
 		return err

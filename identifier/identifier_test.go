@@ -205,7 +205,7 @@ func TestRedacted(t *testing.T) {
 		if got := fmt.Sprintf("%v %+v", []Identifier{id}, map[string]Identifier{"k": id}); got != "[REDACTED] map[k:REDACTED]" {
 			t.Errorf("inside others it prints %q", got)
 		}
-		if b, err := json.Marshal(id); string(b) != "{}" || err != nil {
+		if b, err := json.Marshal(map[string]any{"k": id}); string(b) != `{"k":{}}` || err != nil {
 			t.Errorf("JSON is %q, %v", b, err)
 		}
 		var text, lines bytes.Buffer

@@ -23,7 +23,7 @@ func newIdentity(t *testing.T, name string) *Identity {
 }
 
 // handshake connects client and server over a pipe and returns what each says.
-func handshake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error, serverState, clientState tls.ConnectionState) {
+func handshake(t *testing.T, server, client *tls.Config) (serverState, clientState tls.ConnectionState, serverErr, clientErr error) {
 	t.Helper()
 	a, b := net.Pipe()
 	s, c := tls.Server(a, server), tls.Client(b, client)
@@ -42,14 +42,14 @@ func handshake(t *testing.T, server, client *tls.Config) (serverErr, clientErr e
 	}
 	b.Close()
 	serverErr = <-done
-	return serverErr, clientErr, s.ConnectionState(), c.ConnectionState()
+	return s.ConnectionState(), c.ConnectionState(), serverErr, clientErr
 }
 
 func only(id ID) func(ID) bool { return func(other ID) bool { return other == id } }
 
 func TestEachSidePinsTheOther(t *testing.T) {
 	platform, advertiser, stranger := newIdentity(t, "platform"), newIdentity(t, "advertiser"), newIdentity(t, "stranger")
-	serverErr, clientErr, atServer, atClient := handshake(t, platform.ServerTLS(only(advertiser.ID())), advertiser.ClientTLS(platform.ID()))
+	atServer, atClient, serverErr, clientErr := handshake(t, platform.ServerTLS(only(advertiser.ID())), advertiser.ClientTLS(platform.ID()))
 	if serverErr != nil || clientErr != nil {
 		t.Fatalf("handshake of partners: %v, %v", serverErr, clientErr)
 	}
@@ -68,10 +68,10 @@ func TestEachSidePinsTheOther(t *testing.T) {
 		t.Error("the two ends have different exporters")
 	}
 
-	if serverErr, _, _, _ := handshake(t, platform.ServerTLS(only(advertiser.ID())), stranger.ClientTLS(platform.ID())); !errors.Is(serverErr, ErrUnknown) {
+	if _, _, serverErr, _ := handshake(t, platform.ServerTLS(only(advertiser.ID())), stranger.ClientTLS(platform.ID())); !errors.Is(serverErr, ErrUnknown) {
 		t.Errorf("a stranger at the platform: %v", serverErr)
 	}
-	if _, clientErr, _, _ := handshake(t, stranger.ServerTLS(only(advertiser.ID())), advertiser.ClientTLS(platform.ID())); !errors.Is(clientErr, ErrUnknown) {
+	if _, _, _, clientErr := handshake(t, stranger.ServerTLS(only(advertiser.ID())), advertiser.ClientTLS(platform.ID())); !errors.Is(clientErr, ErrUnknown) {
 		t.Errorf("a stranger as the platform: %v", clientErr)
 	}
 }
@@ -80,12 +80,12 @@ func TestOlderTLSAndNoCertificateAreRefused(t *testing.T) {
 	platform, advertiser := newIdentity(t, "platform"), newIdentity(t, "advertiser")
 	old := advertiser.ClientTLS(platform.ID())
 	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
-	if serverErr, _, _, _ := handshake(t, platform.ServerTLS(only(advertiser.ID())), old); serverErr == nil {
+	if _, _, serverErr, _ := handshake(t, platform.ServerTLS(only(advertiser.ID())), old); serverErr == nil {
 		t.Error("TLS 1.2 is accepted")
 	}
 	bare := advertiser.ClientTLS(platform.ID())
 	bare.Certificates = nil
-	if serverErr, _, _, _ := handshake(t, platform.ServerTLS(only(advertiser.ID())), bare); serverErr == nil {
+	if _, _, serverErr, _ := handshake(t, platform.ServerTLS(only(advertiser.ID())), bare); serverErr == nil {
 		t.Error("a client without certificate is accepted")
 	}
 }
@@ -155,7 +155,7 @@ func TestSaveLoadRenew(t *testing.T) {
 	if again.ID() != i.ID() || again.cert.Leaf.SerialNumber.Cmp(before) == 0 {
 		t.Error("renewing changes the id, or not the certificate")
 	}
-	if _, clientErr, _, _ := handshake(t, again.ServerTLS(only(i.ID())), i.ClientTLS(again.ID())); clientErr != nil {
+	if _, _, _, clientErr := handshake(t, again.ServerTLS(only(i.ID())), i.ClientTLS(again.ID())); clientErr != nil {
 		t.Errorf("after renewal: %v", clientErr)
 	}
 }

@@ -35,17 +35,18 @@ const (
 	clockSkew = 60 * time.Second
 )
 
-// Replay is told of every OPEN's nonce, and returns an error if this peer has
-// used it before. It must remember it until the given time, over a restart.
+// Replay is told of every OPEN's nonce. If this peer has used it before, its error
+// wraps psi.AbortReplay; any other error says that it can't tell. It must remember
+// the nonce until the given time, over a restart.
 type Replay func(ctx context.Context, peer identity.ID, nonce [32]byte, until time.Time) error
 
 // Ask starts a P_LEARNS session as the advertiser: it sends HELLO. audience is
 // 1 to 64 characters of [a-z0-9._-].
 func Ask(ctx context.Context, st Stream, c Config, audience string) (*Session, error) {
-	s := newSession(st, c, psi.SenderHolder)
 	if !slices.Contains(c.Policy.Modes, psi.PLearns) {
-		return s, fmt.Errorf("session: the policy does not allow this mode: %w", psi.AbortTerms)
+		return nil, fmt.Errorf("session: the policy does not allow this mode: %w", psi.AbortTerms)
 	}
+	s := newSession(st, c, psi.SenderHolder)
 	hash := c.Policy.Hash()
 	hello := &ampsiv1.Hello{
 		Version:    version,
@@ -59,30 +60,43 @@ func Ask(ctx context.Context, st Stream, c Config, audience string) (*Session, e
 	}
 	s.terms = s.wantTerms(hello, c.Peer.ID, c.Identity.ID())
 	body, err := proto.Marshal(hello)
-	if err != nil {
-		return s, fmt.Errorf("session: encode HELLO: %w", err)
+	if err == nil {
+		err = s.ch.send(ctx, psi.Frame{Type: psi.FrameHello, Body: body})
 	}
-	return s, s.ch.send(ctx, psi.Frame{Type: psi.FrameHello, Body: body})
+	if err != nil {
+		s.Close()
+		return nil, fmt.Errorf("session: HELLO: %w", err)
+	}
+	return s, nil
 }
 
 // Accept reads an advertiser's HELLO as the platform and checks it against the
-// policy: it asks for nothing that both have not agreed. The Session is usable
-// for Abort even if there is an error.
+// policy: it asks for nothing that both have not agreed. If it refuses, it has
+// told the advertiser.
 func Accept(ctx context.Context, st Stream, c Config) (*Session, error) {
 	s := newSession(st, c, psi.SenderQuerier)
+	if err := s.readHello(ctx); err != nil {
+		s.Abort(err)
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Session) readHello(ctx context.Context) error {
 	f, err := s.ch.recv(ctx, psi.FrameHello, patience)
 	if err != nil {
-		return s, err
+		return err
 	}
 	hello := new(ampsiv1.Hello)
 	if err := decodeBody(f.Body, hello); err != nil {
-		return s, err
+		return err
 	}
 	if f.Seq != 0 {
-		return s, fmt.Errorf("session: HELLO has a sequence number: %w", psi.AbortMalformed)
+		return fmt.Errorf("session: HELLO has a sequence number: %w", psi.AbortMalformed)
 	}
-	s.terms = s.wantTerms(hello, c.Identity.ID(), c.Peer.ID)
-	return s, s.checkHello(hello)
+	s.terms = s.wantTerms(hello, s.c.Identity.ID(), s.c.Peer.ID)
+	return s.checkHello(hello)
 }
 
 func (s *Session) checkHello(h *ampsiv1.Hello) error {
@@ -185,7 +199,7 @@ func (s *Session) checkOpen(ctx context.Context, t *ampsiv1.Terms, nonce []byte,
 		return fmt.Errorf("session: OPEN belongs to another connection: %w", psi.AbortAuth)
 	}
 	if err := seen(ctx, s.c.Peer.ID, [32]byte(nonce), expires.Add(clockSkew)); err != nil {
-		return fmt.Errorf("session: OPEN has been seen before: %w: %w", err, psi.AbortReplay)
+		return fmt.Errorf("session: OPEN's nonce: %w", err)
 	}
 	return nil
 }

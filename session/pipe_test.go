@@ -158,12 +158,12 @@ func (h *holderSide) run(ctx context.Context, st Stream) (err error) {
 	root, n := hash.Root()
 
 	s, err := Ask(ctx, st, h.c, "spring")
-	h.s = s
-	defer s.Close()
-	defer func() { s.Abort(err) }()
 	if err != nil {
 		return err
 	}
+	h.s = s
+	defer s.Close()
+	defer func() { s.Abort(err) }()
 	if _, err := s.ReadOpenQ(ctx, time.Minute, h.seen); err != nil {
 		return err
 	}
@@ -205,12 +205,12 @@ type querierSide struct {
 func (q *querierSide) run(ctx context.Context, st *pipe) (err error) {
 	defer st.close()
 	s, err := Accept(ctx, st, q.c)
-	q.s = s
-	defer s.Close()
-	defer func() { s.Abort(err) }()
 	if err != nil {
 		return err
 	}
+	q.s = s
+	defer s.Close()
+	defer func() { s.Abort(err) }()
 	var root [32]byte
 	rand.Read(root[:])
 	if err := s.OpenQ(ctx, psi.PadSize(uint64(len(q.in))), root); err != nil {

@@ -17,6 +17,7 @@ import (
 func (s *Session) Query(ctx context.Context, in iter.Seq2[psi.Query, error], take func(outs []psi.Output, first uint64) error) error {
 	next, stop := iter.Pull2(in)
 	defer stop()
+	s.progress(StepQuestions, 0, s.params.Queries)
 	for done := uint64(0); done < s.params.Queries; {
 		// Fill the window before waiting, so that the Holder never idles.
 		for s.querier.Unblinded() && s.querier.InFlight() < s.params.Window {
@@ -74,6 +75,7 @@ func nextChunk(next func() (psi.Query, error, bool), n int) ([]psi.Query, error)
 
 // Evaluate answers every question, as the Holder.
 func (s *Session) Evaluate(ctx context.Context) error {
+	s.progress(StepQuestions, 0, s.params.Queries)
 	for done := uint64(0); done < s.params.Queries; {
 		f, err := s.ch.recv(ctx, psi.FrameBlinded, patience)
 		if err != nil {
@@ -128,6 +130,7 @@ func (s *Session) ReadSeal(ctx context.Context) error {
 // SendTable sends the Holder's whole table; chunks yields its entries, as many
 // at a time as a TABLE frame takes (TableChunk).
 func (s *Session) SendTable(ctx context.Context, chunks iter.Seq2[[]byte, error]) error {
+	s.progress(StepTable, 0, s.params.Entries)
 	done := uint64(0)
 	for entries, err := range chunks {
 		if err != nil {

@@ -402,14 +402,22 @@ func TestPeerDisconnectsAtEachFrame(t *testing.T) {
 }
 
 func TestReplayedOpen(t *testing.T) {
-	used := func(context.Context, identity.ID, [32]byte, time.Time) error { return errors.New("used") }
-	r := meet(t, func(h *holderSide, _ *querierSide, _, _ *pipe) { h.seen = used })
-	if Code(r.holderErr) != psi.AbortReplay {
-		t.Errorf("OPEN_Q replayed: %v", r.holderErr)
-	}
-	r = meet(t, func(_ *holderSide, q *querierSide, _, _ *pipe) { q.seen = used })
-	if Code(r.queryErr) != psi.AbortReplay {
-		t.Errorf("OPEN_H replayed: %v", r.queryErr)
+	for _, c := range []struct {
+		err  error
+		code psi.AbortCode
+	}{
+		{fmt.Errorf("used: %w", psi.AbortReplay), psi.AbortReplay},
+		{errors.New("the disk is full"), psi.AbortInternal}, // which is no replay
+	} {
+		answer := func(context.Context, identity.ID, [32]byte, time.Time) error { return c.err }
+		r := meet(t, func(h *holderSide, _ *querierSide, _, _ *pipe) { h.seen = answer })
+		if Code(r.holderErr) != c.code || !errors.Is(r.holderErr, c.err) {
+			t.Errorf("OPEN_Q replayed: %v, want code %d", r.holderErr, c.code)
+		}
+		r = meet(t, func(_ *holderSide, q *querierSide, _, _ *pipe) { q.seen = answer })
+		if Code(r.queryErr) != c.code || !errors.Is(r.queryErr, c.err) {
+			t.Errorf("OPEN_H replayed: %v, want code %d", r.queryErr, c.code)
+		}
 	}
 }
 
