@@ -1,0 +1,87 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/policy"
+)
+
+// Partner is an advertiser that may match, and the policy agreed with it.
+type Partner struct {
+	Name   string // for logs and lists
+	ID     identity.ID
+	Policy *policy.Policy // nil means policy.Default
+}
+
+// LoadPartners reads a partners file: a JSON list of
+//
+//	{"name": "acme", "id": "<64 hexadecimal digits>", "policy": "acme.toml"}
+//
+// where policy is optional and relative to the file.
+func LoadPartners(path string) ([]Partner, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("server: partners: %w", err)
+	}
+	var lines []struct {
+		Name   string      `json:"name"`
+		ID     identity.ID `json:"id"`
+		Policy string      `json:"policy"`
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	err = dec.Decode(&lines)
+	if _, after := dec.Token(); err == nil && after != io.EOF {
+		err = errors.New("something follows the list")
+	}
+	if err != nil {
+		return nil, fmt.Errorf(`server: %s is not a list of {"name": …, "id": …, "policy": …}: %w`, path, err)
+	}
+	partners := make([]Partner, len(lines))
+	for i, l := range lines {
+		partners[i] = Partner{Name: l.Name, ID: l.ID}
+		if l.Policy == "" {
+			continue
+		}
+		if !filepath.IsAbs(l.Policy) {
+			l.Policy = filepath.Join(filepath.Dir(path), l.Policy)
+		}
+		document, err := os.ReadFile(l.Policy)
+		if err != nil {
+			return nil, fmt.Errorf("server: policy of partner %d: %w", i+1, err)
+		}
+		if partners[i].Policy, err = policy.Parse(document); err != nil {
+			return nil, fmt.Errorf("server: policy of partner %d: %w", i+1, err)
+		}
+	}
+	_, err = byID(partners)
+	return partners, err
+}
+
+// byID indexes the partners, with the default policy where none is named.
+func byID(partners []Partner) (map[identity.ID]*Partner, error) {
+	m := make(map[identity.ID]*Partner, len(partners))
+	for i, p := range partners {
+		switch {
+		case p.Name == "" || p.ID == identity.ID{}:
+			return nil, fmt.Errorf("server: partner %d needs a name and an id", i+1)
+		case m[p.ID] != nil:
+			return nil, fmt.Errorf("server: partner %d has the id of another one", i+1)
+		}
+		if p.Policy == nil {
+			p.Policy = policy.Default()
+		}
+		m[p.ID] = &p
+	}
+	if len(m) == 0 {
+		return nil, errors.New("server: there are no partners, so nobody could connect")
+	}
+	return m, nil
+}

@@ -1,0 +1,270 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/identity"
+	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
+	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/session"
+	"github.com/overlap-psi/overlap/store"
+	"github.com/overlap-psi/overlap/table"
+)
+
+// run is one session of the platform as Querier, in mode P_LEARNS. What it holds
+// of the size of a set is in files that close removes.
+type run struct {
+	s          *Server
+	partner    *Partner
+	advertiser identity.Peer
+	log        *slog.Logger
+	started    time.Time
+
+	session  *session.Session
+	file     *os.File // the snapshot
+	fileName string   // to remove at the end, where an open file can't be
+	snapshot *consent.Snapshot
+	queries  *table.Queries
+	spool    *table.Spool
+}
+
+// match runs the session, one step a line; session's package comment has the
+// other side. Each of these is durable before the next: the nonce, the record of
+// the session, the first question, the charge, the audience, the count, RELEASE.
+// A crash costs budget, never a second draw.
+func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (err error) {
+	s, err := session.Accept(ctx, stream, session.Config{Identity: r.s.c.Identity, Peer: r.advertiser, Policy: r.partner.Policy})
+	if err != nil {
+		return err
+	}
+	r.session = s
+	defer func() {
+		s.Abort(err)
+		s.Close()
+		r.keep(err)
+	}()
+	if err := r.checkReleases(ctx); err != nil {
+		return err
+	}
+	if err := r.cutSnapshot(ctx); err != nil {
+		return err
+	}
+	if err := s.OpenQ(ctx, r.snapshot.Size(), r.snapshot.Root()); err != nil {
+		return err
+	}
+	seed := psi.NewSeed() // of this session only
+	defer seed.Destroy()
+	if err := s.ReadOpenH(ctx, seed, r.useNonce); err != nil {
+		return err
+	}
+	if err := r.record(ctx, "open"); err != nil {
+		return err
+	}
+	r.log.Info("session opened", "sid", r.sidText(), "queries", s.Queries(), "entries", s.Entries())
+	if err := s.Query(ctx, r.questions(), r.queries.Add); err != nil {
+		return err
+	}
+	if err := s.Seal(ctx); err != nil {
+		return err
+	}
+	if err := s.ReadTable(ctx, r.spool.Append); err != nil {
+		return err
+	}
+	if err := r.charge(ctx); err != nil {
+		return err
+	}
+	accounts, err := r.fillAudience(ctx)
+	if err != nil {
+		return err
+	}
+	body, err := r.draw(ctx, accounts)
+	if err != nil {
+		return err
+	}
+	if err := s.SendRelease(ctx, body); err != nil {
+		return err
+	}
+	return s.CloseQuerier(ctx)
+}
+
+// checkReleases refuses a session whose count could not be released any more,
+// before any work is done for it (PROTOCOL.md §8.4).
+func (r *run) checkReleases(ctx context.Context) error {
+	p := r.partner.Policy
+	left, err := r.s.c.Store.ReleasesLeft(ctx, r.advertiser.ID, p.Universe, p.Epoch(time.Now()), p.MaxReleases)
+	if err != nil {
+		return err
+	}
+	if left == 0 {
+		return fmt.Errorf("server: the partner's releases of this epoch are used up: %w", psi.AbortBudget)
+	}
+	return nil
+}
+
+// cutSnapshot writes the eligible set of this moment to a private file: what the
+// session asks about, and what it can be held to (PROTOCOL.md §10).
+func (r *run) cutSnapshot(ctx context.Context) (err error) {
+	o := table.Options{Dir: r.s.spill(), TokenLen: session.TokenLen}
+	if r.queries, err = table.NewQueries(o); err != nil {
+		return err
+	}
+	if r.spool, err = table.NewSpool(o); err != nil {
+		return err
+	}
+	if r.file, r.fileName, err = scratch(r.s.spill()); err != nil {
+		return err
+	}
+	var id [32]byte
+	rand.Read(id[:])
+	at := time.Now()
+	ledger := r.s.c.Store.Records(ctx, at)
+	if _, _, _, err = consent.WriteSnapshot(r.file, &id, r.partner.Policy.Rule(), at, psi.PadSize, ledger); err != nil {
+		return err
+	}
+	info, err := r.file.Stat()
+	if err != nil {
+		return fmt.Errorf("server: snapshot: %w", err)
+	}
+	r.snapshot, err = consent.ReadSnapshot(r.file, info.Size())
+	return err
+}
+
+// scratch returns a private file that loses its name at once where the system
+// allows it, so that it is gone with the process, however that ends. Elsewhere
+// unnamed is the name to remove once it is closed.
+func scratch(dir string) (f *os.File, name string, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, "", fmt.Errorf("server: snapshot: %w", err)
+	}
+	if f, err = os.CreateTemp(dir, "snapshot-*"); err != nil { // 0600
+		return nil, "", fmt.Errorf("server: snapshot: %w", err)
+	}
+	if os.Remove(f.Name()) != nil {
+		return f, f.Name(), nil
+	}
+	return f, "", nil
+}
+
+// questions makes query element j of leaf j, pads included.
+func (r *run) questions() iter.Seq2[psi.Query, error] {
+	return func(yield func(psi.Query, error) bool) {
+		for leaf, err := range r.snapshot.All() {
+			if !yield(psi.Query{Input: leaf.Input(), Salt: leaf.Salt()}, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// fillAudience looks for the matches, now that everything is verified, and
+// stores the accounts they belong to. It returns how many there are.
+func (r *run) fillAudience(ctx context.Context) (accounts uint64, err error) {
+	matches, err := r.queries.Match(ctx, r.spool.Chunks())
+	if err != nil {
+		return 0, err
+	}
+	handles := func(yield func(consent.Handle, error) bool) {
+		for position := range matches.All() {
+			leaf, err := r.snapshot.At(position)
+			if !yield(leaf.Account(), err) || err != nil {
+				return
+			}
+		}
+	}
+	return r.s.c.Store.PutAudience(ctx, r.advertiser.ID, r.session.Audience(), r.session.SID(), handles)
+}
+
+// charge takes one release from the partner's budget, also if the count turns out
+// to be suppressed. It comes before the audience: a partner whose budget is spent
+// by a session beside this one gets neither.
+func (r *run) charge(ctx context.Context) error {
+	p := r.partner.Policy
+	err := r.s.c.Store.ChargeRelease(ctx, r.advertiser.ID, p.Universe, p.Epoch(time.Now()), r.session.SID(), p.MaxReleases)
+	if errors.Is(err, store.ErrBudget) {
+		return fmt.Errorf("%w: %w", err, psi.AbortBudget)
+	}
+	return err
+}
+
+// draw draws the count once for this session, and stores what will be sent before
+// anybody sees it.
+func (r *run) draw(ctx context.Context, accounts uint64) (body []byte, err error) {
+	if body, err = r.session.ReleaseBody(r.partner.Policy.Release().Apply(accounts)); err != nil {
+		return nil, err
+	}
+	return r.s.c.Store.PutRelease(ctx, r.session.SID(), body)
+}
+
+func (r *run) useNonce(ctx context.Context, peer identity.ID, nonce [32]byte, until time.Time) error {
+	return r.s.c.Store.UseNonce(ctx, peer, nonce, until)
+}
+
+// keep records how the session ended, also if it failed after its start: the
+// platform can show what it asked, and that the other side agreed.
+func (r *run) keep(failure error) {
+	if r.session.SID() == ([32]byte{}) {
+		return
+	}
+	outcome := "complete"
+	if failure != nil {
+		outcome = session.Code(failure).Error()
+	}
+	// The stream may be gone; the record must be kept all the same.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := r.record(ctx, outcome); err != nil {
+		r.log.Error("session not recorded", "sid", r.sidText(), "error", err)
+		return
+	}
+	if failure == nil {
+		r.log.Info("session complete", "sid", r.sidText(), "took", time.Since(r.started))
+	}
+}
+
+// record writes down what is known of the session: before the first question
+// leaves, and when it has ended.
+func (r *run) record(ctx context.Context, outcome string) error {
+	return r.s.c.Store.PutSession(ctx, store.Session{
+		SID:      r.session.SID(),
+		Peer:     r.advertiser.ID,
+		Audience: r.session.Audience(),
+		Started:  r.started,
+		Ended:    time.Now(),
+		Outcome:  outcome,
+		QHat:     r.session.Queries(),
+		NHat:     r.session.Entries(),
+		Receipt:  r.session.Evidence().Bytes(),
+	})
+}
+
+func (r *run) sidText() string {
+	if r.session == nil {
+		return ""
+	}
+	return identity.ID(r.session.SID()).String()
+}
+
+// close removes the session's files. The received table goes with them: if the
+// advertiser's key ever leaked, it could be inverted (PROTOCOL.md §8.2).
+func (r *run) close() {
+	if r.file != nil {
+		r.file.Close()
+		if r.fileName != "" {
+			os.Remove(r.fileName)
+		}
+	}
+	if r.queries != nil {
+		r.queries.Close()
+	}
+	if r.spool != nil {
+		r.spool.Close()
+	}
+}

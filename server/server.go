@@ -1,0 +1,168 @@
+// Package server is the platform's side: it matches its consented accounts with
+// the lists of its partners, each under the policy agreed with that partner.
+//
+// The caller owns the grpc.Server, its listener and its life:
+//
+//	s, err := server.New(config)
+//	g := grpc.NewServer(append(server.GRPCOptions(), grpc.Creds(credentials.NewTLS(s.TLS())))...)
+//	s.Register(g)
+//	err = g.Serve(listener)
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/overlap-psi/overlap/identity"
+	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
+	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/session"
+	"github.com/overlap-psi/overlap/store"
+	"github.com/overlap-psi/overlap/table"
+)
+
+// Config is a platform's side.
+type Config struct {
+	// Identity is the platform's own. Required.
+	Identity *identity.Identity
+	// Store holds the consent ledger, and keeps budgets and audiences. Required.
+	Store *store.DB
+	// Partners may connect, and nobody else. Required.
+	Partners []Partner
+	// Dir is a private directory for snapshots and sorted tokens while sessions
+	// run. Required; it needs about 200 bytes for each eligible identifier.
+	Dir string
+	// MaxSessions is how many sessions run at once, over all partners; 0 means
+	// 16. A partner has at most a quarter of them, rounded up.
+	MaxSessions int
+	// Log, if not nil, gets sizes, durations, codes and session ids, never an
+	// identifier, a token, an element or a key.
+	Log *slog.Logger
+}
+
+// Server implements ampsi.v1.Match.
+type Server struct {
+	ampsiv1.UnimplementedMatchServer
+	c        Config
+	partners atomic.Pointer[partners]
+	places   *places
+}
+
+// New returns a server. It clears what a killed process left in Dir.
+func New(c Config) (*Server, error) {
+	if c.Identity == nil || c.Store == nil || c.Dir == "" {
+		return nil, errors.New("server: Identity, Store and Dir are required")
+	}
+	if c.MaxSessions == 0 {
+		c.MaxSessions = 16
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{c: c, places: newPlaces(c.MaxSessions)}
+	if err := s.SetPartners(c.Partners); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	if err := table.Sweep(s.spill()); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+type partners map[identity.ID]*Partner
+
+// SetPartners replaces the partners, effective for the next connection and the
+// next session. Running sessions go on.
+func (s *Server) SetPartners(list []Partner) error {
+	m, err := byID(list)
+	if err != nil {
+		return err
+	}
+	s.partners.Store((*partners)(&m))
+	return nil
+}
+
+func (s *Server) partner(id identity.ID) *Partner { return (*s.partners.Load())[id] }
+
+func (s *Server) spill() string { return filepath.Join(s.c.Dir, "spill") }
+
+// TLS returns the settings of mutual TLS 1.3 that lets the partners in.
+func (s *Server) TLS() *tls.Config {
+	return s.c.Identity.ServerTLS(func(id identity.ID) bool { return s.partner(id) != nil })
+}
+
+// Register adds the Match service to a server the caller owns.
+func (s *Server) Register(r grpc.ServiceRegistrar) { ampsiv1.RegisterMatchServer(r, s) }
+
+// Session implements ampsi.v1.Match. Whatever goes wrong, the advertiser learns
+// one code and nothing else.
+func (s *Server) Session(stream ampsiv1.Match_SessionServer) error {
+	advertiser, partner, err := s.caller(stream.Context())
+	if err != nil {
+		s.c.Log.Warn("connection refused", "error", err)
+		return refuse(stream, psi.AbortAuth)
+	}
+	log := s.c.Log.With("partner", partner.Name)
+	if !s.places.take(advertiser.ID) {
+		log.Warn("session refused: no place is free")
+		return refuse(stream, psi.AbortBusy)
+	}
+	defer s.places.leave(advertiser.ID)
+	ctx, cancel := context.WithTimeout(stream.Context(), time.Duration(partner.Policy.SessionSeconds)*time.Second)
+	defer cancel()
+	r := &run{s: s, partner: partner, advertiser: advertiser, log: log, started: time.Now()}
+	defer r.close()
+	if err := r.match(ctx, stream); err != nil {
+		log.Warn("session failed", "sid", r.sidText(), "code", uint8(session.Code(err)), "error", err, "took", time.Since(r.started))
+		return aborted(session.Code(err))
+	}
+	return nil
+}
+
+// refuse ends a call before any session.
+func refuse(stream ampsiv1.Match_SessionServer, code psi.AbortCode) error {
+	// The status below says the same to a peer that did not get the frame.
+	_ = stream.Send(&ampsiv1.Frame{Type: uint32(psi.FrameAbort), Body: []byte{byte(code)}})
+	return aborted(code)
+}
+
+// aborted is the status of a call that ended with ABORT (PROTOCOL.md §13).
+func aborted(code psi.AbortCode) error { return status.Error(codes.Aborted, code.Error()) }
+
+// caller says which partner is at the other end. The handshake has let only
+// partners in; one that was removed since is refused here.
+func (s *Server) caller(ctx context.Context) (identity.Peer, *Partner, error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return identity.Peer{}, nil, errors.New("server: the connection has no peer")
+	}
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok {
+		return identity.Peer{}, nil, errors.New("server: the connection is not TLS")
+	}
+	at, err := identity.PeerOf(info.State)
+	if err != nil {
+		return identity.Peer{}, nil, err
+	}
+	partner := s.partner(at.ID)
+	if partner == nil {
+		return identity.Peer{}, nil, identity.ErrUnknown
+	}
+	return at, partner, nil
+}
