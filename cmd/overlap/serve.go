@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/server"
+	"github.com/overlap-psi/overlap/store"
+)
+
+type serveCommand struct {
+	storeFlag
+	Identity    string        `required:"" type:"path" help:"Directory of the platform's identity, made by keygen."`
+	Partners    string        `required:"" type:"path" help:"JSON list of {\"name\", \"id\", \"policy\"}: the advertisers that may connect, and the policy agreed with each; without one, the default policy."`
+	Listen      string        `required:"" placeholder:"HOST:PORT" help:"Address to listen on."`
+	Dir         string        `type:"path" help:"Private directory for what a session keeps on disk while it runs. Default: IDENTITY/work."`
+	MaxSessions int           `default:"16" help:"Sessions at once, over all partners; a partner has a quarter of them."`
+	Drain       time.Duration `default:"10m" help:"How long a stop waits for running sessions."`
+}
+
+func (c *serveCommand) Run(ctx context.Context) (err error) {
+	i, err := identity.Load(c.Identity)
+	if err != nil {
+		return err
+	}
+	partners, err := server.LoadPartners(c.Partners)
+	if err != nil {
+		return hint(err, `a partners file looks like [{"name": "acme", "id": "9f2c…"}]`)
+	}
+	db, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(db, &err)
+	if c.Dir == "" {
+		c.Dir = filepath.Join(c.Identity, "work")
+	}
+	p, err := startPlatform(c.Listen, server.Config{
+		Identity: i, Store: db, Partners: partners, Dir: c.Dir, MaxSessions: c.MaxSessions,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	})
+	if err != nil {
+		return err
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	go c.reload(ctx, p, hangup)
+	return p.until(ctx, c.Drain)
+}
+
+// reload reads the partners file again at each SIGHUP, so that a partner can be
+// added or removed while sessions run. A file with a mistake changes nothing.
+func (c *serveCommand) reload(ctx context.Context, p *platform, hangup <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+		}
+		partners, err := server.LoadPartners(c.Partners)
+		if err == nil {
+			err = p.server.SetPartners(partners)
+		}
+		if err != nil {
+			p.log.Error("partners not reloaded", "error", err)
+			continue
+		}
+		p.log.Info("partners reloaded", "partners", len(partners))
+	}
+}
+
+// platform is a running matching server.
+type platform struct {
+	server *server.Server
+	addr   net.Addr
+	grpc   *grpc.Server
+	health *health.Server
+	log    *slog.Logger
+	done   chan error
+}
+
+// startPlatform listens and serves: the Match service and gRPC's health service,
+// on one port, to partners only.
+func startPlatform(listen string, c server.Config) (*platform, error) {
+	s, err := server.New(c)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	p := &platform{
+		server: s,
+		addr:   l.Addr(),
+		grpc:   grpc.NewServer(append(server.GRPCOptions(), grpc.Creds(credentials.NewTLS(s.TLS())))...),
+		health: health.NewServer(),
+		log:    c.Log,
+		done:   make(chan error, 1),
+	}
+	s.Register(p.grpc)
+	healthpb.RegisterHealthServer(p.grpc, p.health)
+	go func() { p.done <- p.grpc.Serve(l) }()
+	p.log.Info("serving", "address", p.addr.String(), "id", c.Identity.ID().String(), "partners", len(c.Partners), "certificate_until", c.Identity.Expires().Format(time.DateOnly))
+	return p, nil
+}
+
+// until serves until ctx ends, then lets running sessions end, for as long as
+// drain at most.
+func (p *platform) until(ctx context.Context, drain time.Duration) error {
+	select {
+	case err := <-p.done:
+		return err
+	case <-ctx.Done():
+	}
+	p.log.Info("stopping: no new sessions; running ones may end", "within", drain)
+	p.health.Shutdown() // readiness goes first
+	stopped := make(chan struct{})
+	go func() {
+		p.grpc.GracefulStop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(drain):
+		p.log.Warn("stopping: sessions are cut off")
+		p.grpc.Stop()
+		<-stopped
+	}
+	if err := <-p.done; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return err
+	}
+	return nil
+}
+
+// closing closes the store when a command returns, and keeps the first error.
+func closing(db *store.DB, err *error) {
+	if e := db.Close(); *err == nil {
+		*err = e
+	}
+}

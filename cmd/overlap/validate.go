@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/overlap-psi/overlap/audience"
+	"github.com/overlap-psi/overlap/identifier"
+	"github.com/overlap-psi/overlap/policy"
+)
+
+// listFlags say how a customer file is read.
+type listFlags struct {
+	Region      string            `help:"Country of phone numbers written without one, such as US or FR."`
+	Column      map[string]string `placeholder:"NAME=ROLE" help:"What a column is, where its header does not say; the name or the number of the column. May be repeated."`
+	ListConsent string            `enum:"granted,none" default:"granted" help:"What holds for a file without consent columns: granted (you attest consent for the whole list, as the policy asks of you) or none."`
+}
+
+// list opens a customer file under the classes of a policy.
+func (f *listFlags) list(path string, p *policy.Policy) (*audience.List, error) {
+	o := audience.Options{Region: f.Region, Columns: f.Column, Rule: p.Rule()}
+	if f.ListConsent == "granted" {
+		o.ListConsent = audience.Granted
+	}
+	for _, c := range p.Classes {
+		switch c.Kind() {
+		case identifier.Email:
+			o.EmailClass = c
+		case identifier.Phone:
+			o.PhoneClass = c
+		}
+	}
+	return audience.Open(path, o)
+}
+
+type validateCommand struct {
+	listFlags
+	File   string `arg:"" help:"Customer file: CSV or TSV, plain, gzip or zstd; - is standard input."`
+	Policy string `type:"existingfile" help:"The policy agreed with the platform: it names the profiles. Default: the one that comes with Overlap."`
+	JSON   bool   `help:"Report as JSON."`
+}
+
+func (c *validateCommand) Run() error {
+	agreed, err := loadPolicy(c.Policy)
+	if err != nil {
+		return err
+	}
+	list, err := c.list(c.File, agreed)
+	if err != nil {
+		return err
+	}
+	defer list.Close()
+	p := newProgress(c.JSON)
+	defer p.done()
+	_, size := list.Progress()
+	p.set("validate", 0, uint64(size))
+	for _, err := range list.All() {
+		if err != nil {
+			return err
+		}
+		read, size := list.Progress()
+		p.set("validate", uint64(read), uint64(size))
+	}
+	p.done()
+	return printReport(c.JSON, list.Report(), printList)
+}
+
+// printList shows both accounts of a list, each of which adds up.
+func printList(w io.Writer, r audience.Report) {
+	fmt.Fprintf(w, "%d rows\n", r.Rows)
+	printCodes(w, r.RowCodes)
+	fmt.Fprintf(w, "%d identifiers\n", r.Identifiers)
+	printCodes(w, r.IdentifierCodes)
+	fmt.Fprintf(w, "kept: %d e-mails, %d phones, all different\n", r.Kept.Email, r.Kept.Phone)
+	if r.Consent == "list" {
+		fmt.Fprintln(w, "consent: the file has no consent column; you attest it for the whole list (--list-consent)")
+	} else {
+		fmt.Fprintln(w, "consent: row by row, from the file's own columns")
+	}
+	if n := r.IdentifierCodes[identifier.PhoneNoCountry]; n > 0 {
+		fmt.Fprintf(w, "%d phones have no country: if they are all of one, say so with --region\n", n)
+	}
+}
+
+// printCodes shows a tally with a bar for each code, the most frequent first.
+func printCodes[C ~string](w io.Writer, tally map[C]uint64) {
+	codes := slices.SortedFunc(maps.Keys(tally), func(a, b C) int {
+		switch {
+		case tally[a] > tally[b]:
+			return -1
+		case tally[a] < tally[b]:
+			return 1
+		case a < b:
+			return -1
+		}
+		return 1
+	})
+	total := uint64(0)
+	for _, n := range tally {
+		total += n
+	}
+	for _, code := range codes {
+		fmt.Fprintf(w, "%9d  %-22s %s\n", tally[code], string(code), bar(tally[code], total))
+	}
+}
+
+// bar draws n of total, 30 characters for all.
+func bar(n, total uint64) string {
+	const width = 30
+	full := int(n * width / max(total, 1))
+	b := make([]rune, 0, width)
+	for range full {
+		b = append(b, '█')
+	}
+	if full == 0 && n > 0 {
+		b = append(b, '▏')
+	}
+	return string(b)
+}
