@@ -2,14 +2,15 @@ package consent
 
 import "strings"
 
-// countries are the assigned codes of ISO 3166-1 alpha-2, and XK, which is user
-// assigned and what Kosovo is called in practice. A list, not a pattern: "UK"
+// countries are the assigned codes of ISO 3166-1 alpha-2; XK, which is user
+// assigned and what Kosovo is called in practice; and EU, which is reserved for the
+// European Union and stands for a member of the EEA that is not named. A list, not a pattern: "UK"
 // and "EN" look like codes, and a jurisdiction that no rule can mean must not
 // enter a ledger.
 const countries = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ " +
 	"BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ " +
 	"CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ " +
-	"DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR " +
+	"DE DJ DK DM DO DZ EC EE EG EH ER ES ET EU FI FJ FK FM FO FR " +
 	"GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY " +
 	"HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP " +
 	"KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY " +

@@ -6,13 +6,13 @@ import (
 )
 
 func TestValidJurisdiction(t *testing.T) {
-	for _, j := range []string{"", "FR", "GB", "US", "CH", "XK", "US-CA", "FR-75", "GB-ENG", "DE-BY", "ZW-BU", "JP-13"} {
+	for _, j := range []string{"", "FR", "GB", "US", "CH", "XK", "US-CA", "FR-75", "GB-ENG", "DE-BY", "ZW-BU", "JP-13", "EU"} {
 		if !ValidJurisdiction(j) {
 			t.Errorf("%q is refused", j)
 		}
 	}
 	for _, j := range []string{
-		"F", "fr", "Fr", "FRA", "UK", "EN", "EU", "ZZ", "AA", "XX", "**", "--", "1A", "A1", " FR", "FR ", "FR\n",
+		"F", "fr", "Fr", "FRA", "UK", "EN", "ZZ", "AA", "XX", "**", "--", "1A", "A1", " FR", "FR ", "FR\n",
 		"FR-", "US-CALI", "US-ca", "US_CA", "US CA", "USCA", "-CA", "US-C A", "US--", "US-CA-1", "UK-ENG", "É", "FR-É", "\x00\x00", "\xff\xff",
 	} {
 		if ValidJurisdiction(j) {
@@ -21,7 +21,7 @@ func TestValidJurisdiction(t *testing.T) {
 	}
 }
 
-// ISO 3166-1 has 249 assigned codes; XK is the one besides.
+// ISO 3166-1 has 249 assigned codes; XK and EU are the two besides.
 func TestCountries(t *testing.T) {
 	codes := strings.Fields(countries)
 	seen := map[string]bool{}
@@ -31,8 +31,8 @@ func TestCountries(t *testing.T) {
 		}
 		seen[code] = true
 	}
-	if len(codes) != 249+1 {
-		t.Errorf("%d codes, want 250", len(codes))
+	if len(codes) != 249+2 {
+		t.Errorf("%d codes, want 251", len(codes))
 	}
 	valid := 0
 	for a := range 256 {

@@ -93,7 +93,7 @@ func TestRefusals(t *testing.T) {
 		{"class zero, though the rule has it", Rule{Classes: []identifier.Class{0}}, func(r *Record) { r.Class = 0 }, RefusedClass},
 		{"zero rule", Rule{}, func(r *Record) {}, RefusedClass},
 		{"malformed jurisdiction", openRule, func(r *Record) { r.Jurisdiction = "fr" }, RefusedJurisdictionMalformed},
-		{"malformed, though the rule has it", Rule{Classes: openRule.Classes, Jurisdictions: []string{"EU"}}, func(r *Record) { r.Jurisdiction = "EU" }, RefusedJurisdictionMalformed},
+		{"malformed, though the rule has it", Rule{Classes: openRule.Classes, Jurisdictions: []string{"UK"}}, func(r *Record) { r.Jurisdiction = "UK" }, RefusedJurisdictionMalformed},
 		{"unknown jurisdiction", openRule, func(r *Record) { r.Jurisdiction = "" }, ""},
 		{"unknown jurisdiction, listed ones", ruled, func(r *Record) { r.Jurisdiction = "" }, RefusedJurisdiction},
 		{"other country", ruled, func(r *Record) { r.Jurisdiction = "DE" }, RefusedJurisdiction},

@@ -164,10 +164,18 @@ func (r *reader) status() consent.Status {
 	return s
 }
 
+// iso has the ISO 3166-1 codes of what people and the European Union's own
+// documents write otherwise.
+var iso = map[string]string{"UK": "GB", "EL": "GR", "EEA": "EU"}
+
 // jurisdiction reads a country or a subdivision of one, in either case; nothing
 // is an unknown one.
 func (r *reader) jurisdiction() string {
 	s := strings.ToUpper(strings.TrimSpace(r.cell(jurisdiction)))
+	country, _, _ := strings.Cut(s, "-")
+	if code := iso[country]; code != "" {
+		s = code + s[len(country):]
+	}
 	if !consent.ValidJurisdiction(s) {
 		r.fail(JurisdictionMalformed)
 	}
