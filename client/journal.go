@@ -23,7 +23,7 @@ import (
 var ErrBudget = errors.New("client: the platform's questions for this epoch are used up")
 
 // errReplayed is an OPEN that came before.
-var errReplayed = errors.New("client: this nonce has been used")
+var errReplayed = fmt.Errorf("client: this nonce has been used: %w", psi.AbortReplay)
 
 // journal is the advertiser's durable memory: what each platform has asked, and
 // which OPENs it has sent. In P_LEARNS the platform could enumerate the list by

@@ -204,7 +204,11 @@ func (r *run) draw(ctx context.Context, accounts uint64) (body []byte, err error
 }
 
 func (r *run) useNonce(ctx context.Context, peer identity.ID, nonce [32]byte, until time.Time) error {
-	return r.s.c.Store.UseNonce(ctx, peer, nonce, until)
+	err := r.s.c.Store.UseNonce(ctx, peer, nonce, until)
+	if errors.Is(err, store.ErrReplay) {
+		return fmt.Errorf("%w: %w", err, psi.AbortReplay)
+	}
+	return err
 }
 
 // keep records how the session ended, also if it failed after its start: the

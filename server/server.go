@@ -66,6 +66,9 @@ func New(c Config) (*Server, error) {
 	if c.Identity == nil || c.Store == nil || c.Dir == "" {
 		return nil, errors.New("server: Identity, Store and Dir are required")
 	}
+	if c.MaxSessions < 0 {
+		return nil, errors.New("server: MaxSessions is negative")
+	}
 	if c.MaxSessions == 0 {
 		c.MaxSessions = 16
 	}
