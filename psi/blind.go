@@ -24,22 +24,19 @@ func NewSeed() *Seed {
 // Destroy overwrites the seed: best effort, since Go may have copied it.
 func (s *Seed) Destroy() { clear(s[:]) }
 
-// scalar returns r_j of PROTOCOL.md §10.
-func (s *Seed) scalar(salt *[32]byte, j uint64) ristretto.Scalar {
-	var scratch [128]byte
-	b := lv(scratch[:0], "AMPSI-V01-blind")
-	b = lv(b, s[:])
-	b = lv(b, salt[:])
-	b = binary.BigEndian.AppendUint64(b, j)
-	return hashToScalar(b, dstBlind)
+// scalars returns r_j of PROTOCOL.md §10 for the items j from first on.
+func (s *Seed) scalars(in []Query, first uint64) []ristretto.Scalar {
+	return hashToScalars(len(in), func(b []byte, i int) []byte {
+		return s.appendBlind(b, &in[i].Salt, first+uint64(i))
+	}, dstBlind)
 }
 
-func (s *Seed) scalars(in []Query, first uint64) []ristretto.Scalar {
-	r := make([]ristretto.Scalar, len(in))
-	for i := range in {
-		r[i] = s.scalar(&in[i].Salt, first+uint64(i))
-	}
-	return r
+// appendBlind appends the message that r_j is hashed from.
+func (s *Seed) appendBlind(b []byte, salt *[32]byte, j uint64) []byte {
+	b = lv(b, "AMPSI-V01-blind")
+	b = lv(b, s[:])
+	b = lv(b, salt[:])
+	return binary.BigEndian.AppendUint64(b, j)
 }
 
 // Blind blinds in[i], the session's item first+i, additively (PROTOCOL.md §6):
@@ -110,10 +107,11 @@ func (k *PublicKey) Finalize(dst []Output, in []Query, blinded, evaluated []Elem
 func (k *PublicKey) unblind(dst []Output, in []Query, e *ristretto.Vector, r []ristretto.Scalar) {
 	n := make([][32]byte, len(in))
 	e.SubMulBase(k.base, r).Encode(n)
+	out := finalizeHashes(in, n)
 	for i := range in {
-		out := finalizeHash(in[i].Input.Bytes()[:], &n[i])
 		if !in[i].Input.IsZero() {
-			dst[i] = out
+			dst[i] = out[i]
 		}
 	}
+	clear(out)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"github.com/overlap-psi/overlap/internal/ristretto"
+	"github.com/overlap-psi/overlap/internal/sha512x8"
 )
 
 // Domain separation, PROTOCOL.md §2. RFC 9497's strings are used unchanged, so
@@ -47,13 +48,51 @@ func expandMessageXMD(out, msg []byte, dst string) {
 	}
 }
 
+// zPad is Z_pad of RFC 9380 §5.3.1, hashed once for all messages.
+var zPad = sha512x8.NewPrefix(make([]byte, sha512.BlockSize))
+
+// A messages appends message i to b. All of a batch have one length.
+type messages func(b []byte, i int) []byte
+
+// expandMessageXMDs is expandMessageXMD for 64 bytes of each of many messages.
+func expandMessageXMDs(out [][64]byte, msg messages, dst string) {
+	if len(dst) > 255 {
+		panic("psi: expand_message_xmd: length out of range")
+	}
+	dstPrime := append([]byte(dst), byte(len(dst)))
+	sums(zPad.Sum, out, func(b []byte, i int) []byte {
+		b = binary.BigEndian.AppendUint16(msg(b, i), sha512.Size)
+		return append(append(b, 0), dstPrime...)
+	})
+	sums(sha512x8.Sum, out, func(b []byte, i int) []byte { // b_1, from b_0
+		b = append(append(b, out[i][:]...), 1)
+		return append(b, dstPrime...)
+	})
+}
+
+// sums hashes a batch, few messages at a time so that they stay in the cache.
+// Message i may be made from out[i].
+func sums(sum func(dst [][64]byte, msgs []byte, msgLen int), out [][64]byte, msg messages) {
+	const few, longest = 64, 256 // no message here is longer
+	buf := make([]byte, 0, few*longest)
+	for lo := 0; lo < len(out); lo += few {
+		hi := min(lo+few, len(out))
+		buf = buf[:0]
+		for i := lo; i < hi; i++ {
+			buf = msg(buf, i)
+		}
+		sum(out[lo:hi], buf, len(buf)/(hi-lo))
+	}
+	clear(buf[:cap(buf)]) // blinds are made from the seed
+}
+
 // hashToGroup computes HashToGroup of RFC 9497 §4.1 for every query. A pad's
 // place is filled too, with the image of 44 zero bytes; the caller ignores it.
 func hashToGroup(in []Query) *ristretto.Vector {
 	u := make([][64]byte, len(in))
-	for i := range in {
-		expandMessageXMD(u[i][:], in[i].Input.Bytes()[:], dstHashToGroup)
-	}
+	expandMessageXMDs(u, func(b []byte, i int) []byte {
+		return append(b, in[i].Input.Bytes()[:]...)
+	}, dstHashToGroup)
 	return ristretto.FromUniform(u)
 }
 
@@ -64,15 +103,34 @@ func hashToScalar(msg []byte, dst string) ristretto.Scalar {
 	return ristretto.ScalarFromUniform(&u)
 }
 
-// finalizeHash computes the PRF's output from x and enc(N), RFC 9497 §3.3.1:
-// Hash(I2OSP(44,2) || x || I2OSP(32,2) || enc(N) || "Finalize").
-func finalizeHash(x []byte, n *[32]byte) Output {
-	var scratch [96]byte
-	b := binary.BigEndian.AppendUint16(scratch[:0], uint16(len(x)))
-	b = append(b, x...)
-	b = binary.BigEndian.AppendUint16(b, uint16(len(n)))
-	b = append(b, n[:]...)
-	return sha512.Sum512(append(b, "Finalize"...))
+// hashToScalars is hashToScalar for n messages.
+func hashToScalars(n int, msg messages, dst string) []ristretto.Scalar {
+	u := make([][64]byte, n)
+	expandMessageXMDs(u, msg, dst)
+	out := make([]ristretto.Scalar, n)
+	for i := range out {
+		out[i] = ristretto.ScalarFromUniform(&u[i])
+	}
+	clear(u)
+	return out
+}
+
+// finalizeHashes computes the PRF's outputs from x and enc(N) of every query,
+// RFC 9497 §3.3.1.
+func finalizeHashes(in []Query, n [][32]byte) [][64]byte {
+	out := make([][64]byte, len(in))
+	sums(sha512x8.Sum, out, func(b []byte, i int) []byte {
+		return appendFinalize(b, in[i].Input.Bytes()[:], &n[i])
+	})
+	return out
+}
+
+// appendFinalize appends what is hashed to the output of x and enc(N):
+// I2OSP(44,2) || x || I2OSP(32,2) || enc(N) || "Finalize".
+func appendFinalize(b, x []byte, n *[32]byte) []byte {
+	b = lengthPrefixed(b, x)
+	b = lengthPrefixed(b, n[:])
+	return append(b, "Finalize"...)
 }
 
 // lv appends LV(b) = I2OSP(len(b),4) ‖ b (PROTOCOL.md §2).

@@ -74,8 +74,8 @@ func (k *Key) Evaluate(dst []Output, in []Input) {
 		}
 		n := make([][32]byte, hi-lo)
 		hashToGroup(queries).MulEncode(n, &k.k)
-		for i := range n {
-			dst[lo+i] = finalizeHash(in[lo+i].Bytes()[:], &n[i])
+		for i, out := range finalizeHashes(queries, n) {
+			dst[lo+i] = out
 		}
 	})
 }

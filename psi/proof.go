@@ -109,17 +109,20 @@ func composites(k Element, c, d []Element, bind []byte) []ristretto.Scalar {
 
 	out := make([]ristretto.Scalar, len(c))
 	each(len(c), func(lo, hi int) {
-		buf := make([]byte, 0, 256)
-		for i := lo; i < hi; i++ {
-			buf = lengthPrefixed(buf[:0], seed[:])
-			buf = binary.BigEndian.AppendUint16(buf, uint16(i))
-			buf = lengthPrefixed(buf, c[i][:])
-			buf = lengthPrefixed(buf, d[i][:])
-			buf = append(buf, "Composite"...)
-			out[i] = hashToScalar(buf, dstHashToScalar)
-		}
+		copy(out[lo:], hashToScalars(hi-lo, func(b []byte, i int) []byte {
+			return appendComposite(b, &seed, lo+i, &c[lo+i], &d[lo+i])
+		}, dstHashToScalar))
 	})
 	return out
+}
+
+// appendComposite appends the message that d_i is hashed from.
+func appendComposite(b []byte, seed *[64]byte, i int, c, d *Element) []byte {
+	b = lengthPrefixed(b, seed[:])
+	b = binary.BigEndian.AppendUint16(b, uint16(i))
+	b = lengthPrefixed(b, c[:])
+	b = lengthPrefixed(b, d[:])
+	return append(b, "Composite"...)
 }
 
 // proofChallenge is HashToScalar over B, M, Z, t2, t3 and "Challenge".
