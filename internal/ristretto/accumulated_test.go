@@ -23,7 +23,9 @@ func block(i int) *[64]byte {
 // TestAccumulated computes, from P_i = FromUniform(block(i)), k = block(500) and
 // r_i = block(501+i) for i from 0 to 499, the encodings of all P_i, of all
 // k·P_i, of all P_i + r_i·G and of all P_i − r_i·K with K = k·G.
-func TestAccumulated(t *testing.T) {
+func TestAccumulated(t *testing.T) { eachImplementation(t, testAccumulated) }
+
+func testAccumulated(t *testing.T) {
 	const n = 500
 	u, r := make([][64]byte, n), make([]Scalar, n)
 	for i := range n {

@@ -49,7 +49,8 @@ var banned = map[string]string{
 
 // imports are all that the package may stand on.
 var imports = map[string]bool{
-	"crypto/subtle": true, "errors": true, "fmt": true, "log/slog": true,
+	"crypto/subtle": true, "encoding/binary": true, "math/bits": true, "golang.org/x/sys/cpu": true,
+	"errors": true, "fmt": true, "log/slog": true,
 	"github.com/bwesterb/go-ristretto": true, "github.com/bwesterb/go-ristretto/edwards25519": true,
 }
 

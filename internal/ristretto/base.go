@@ -10,10 +10,40 @@ type Base struct {
 	// four bits is Σ 16·256^j·odd_j + Σ 256^j·even_j, so both halves of it use
 	// the same rows. The digit's entry is selected by reading its whole row.
 	table *edwards25519.ScalarMultTable
+	// The same, in limbs that the lanes can use.
+	rows *[32][8]niels
 }
 
 // Generator returns the generator of RFC 9496 §4.1, G in PROTOCOL.md.
-func Generator() *Base { return &Base{&edwards25519.BaseScalarMultTable} }
+func Generator() *Base {
+	b := generator
+	return &b
+}
+
+var generator = newBase(&edwards25519.BaseScalarMultTable)
+
+func newBase(table *edwards25519.ScalarMultTable) Base {
+	b := Base{table, new([32][8]niels)}
+	for i := range table {
+		for j := range table[i] {
+			from, to := &table[i][j], &b.rows[i][j]
+			to.yPlusX, to.yMinusX, to.t2d = reduced(&from.YPlusX), reduced(&from.YMinusX), reduced(&from.XY2D)
+		}
+	}
+	return b
+}
+
+// reduced returns the limbs of x, canonical.
+func reduced(x *edwards25519.FieldElement) (limbs [5]uint64) {
+	var b [32]byte
+	x.BytesInto(&b)
+	var z lanes
+	z.setBytes(0, &b)
+	for i := range limbs {
+		limbs[i] = z[i][0]
+	}
+	return limbs
+}
 
 // NewBase decodes an element and makes its table. Its error is a *DecodeError.
 func NewBase(encoded *[32]byte) (*Base, error) {
@@ -21,14 +51,19 @@ func NewBase(encoded *[32]byte) (*Base, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Base{new(edwards25519.ScalarMultTable)}
-	b.table.Compute(&v.p[0])
-	return b, nil
+	var table edwards25519.ScalarMultTable
+	table.Compute(&v.p[0])
+	b := newBase(&table)
+	return &b, nil
 }
 
 // Mul returns the elements r_i·B. r is secret.
 func (b *Base) Mul(r []Scalar) *Vector {
 	product := newVector(len(r))
+	if eight {
+		mulBaseEight(product.p, b, r)
+		return product
+	}
 	for i := range r {
 		b.mul(&product.p[i], &r[i])
 	}
@@ -40,6 +75,10 @@ func (b *Base) Mul(r []Scalar) *Vector {
 func (v *Vector) AddMulBase(b *Base, r []Scalar) *Vector {
 	mustMatch(len(v.p), len(r))
 	sum := newVector(len(r))
+	if eight {
+		addMulBaseEight(sum.p, v.p, b, r)
+		return sum
+	}
 	var t edwards25519.ExtendedPoint
 	for i := range r {
 		b.mul(&t, &r[i])
@@ -53,6 +92,10 @@ func (v *Vector) AddMulBase(b *Base, r []Scalar) *Vector {
 func (v *Vector) SubMulBase(b *Base, r []Scalar) *Vector {
 	mustMatch(len(v.p), len(r))
 	difference := newVector(len(r))
+	if eight {
+		subMulBaseEight(difference.p, v.p, b, r)
+		return difference
+	}
 	var t edwards25519.ExtendedPoint
 	for i := range r {
 		b.mul(&t, &r[i])

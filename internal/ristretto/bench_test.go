@@ -2,8 +2,22 @@ package ristretto
 
 import "testing"
 
-// perElement runs op, which handles n elements, and reports its time for one.
+// perElement runs op, which handles n elements, under each implementation that is
+// meant to be fast, and reports its time for one.
 func perElement(b *testing.B, n int, op func()) {
+	defer func(e, f bool) { eight, ifma = e, f }(eight, ifma)
+	for _, i := range implementations {
+		if i.name == "lanes-go" || i.ifma && !hasIFMA {
+			continue
+		}
+		b.Run(i.name, func(b *testing.B) {
+			eight, ifma = i.eight, i.ifma
+			each(b, n, op)
+		})
+	}
+}
+
+func each(b *testing.B, n int, op func()) {
 	b.ReportAllocs()
 	for b.Loop() {
 		op()
@@ -66,4 +80,32 @@ func BenchmarkSumVartime(b *testing.B) {
 	}
 	v := FromUniform(u)
 	perElement(b, chunk, func() { v.SumVartime(d) })
+}
+
+// BenchmarkCircl is what a Go programmer would have without this package.
+func BenchmarkCircl(b *testing.B) {
+	s := newSource(50)
+	u, scalar := s.uniform(1)[0], circlScalar(ScalarFromUniform(block(0)))
+	enc, _ := circl.HashToElement(u[:], nil).MarshalBinaryCompress()
+	e := circl.NewElement()
+	decode := func() { e.UnmarshalBinary(enc) }
+	encode := func() { e.MarshalBinaryCompress() }
+	hash := func() { e = circl.HashToElement(u[:], nil) }
+	mul := func() { e.Mul(e, scalar) }
+	for _, op := range []struct {
+		name  string
+		steps []func()
+	}{
+		{"DecodeMulEncode", []func(){decode, mul, encode}},
+		{"FromUniformEncode", []func(){hash, encode}},
+		{"Blind", []func(){hash, mul, encode}},
+	} {
+		b.Run(op.name, func(b *testing.B) {
+			each(b, 1, func() {
+				for _, step := range op.steps {
+					step()
+				}
+			})
+		})
+	}
 }

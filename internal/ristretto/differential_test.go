@@ -50,7 +50,9 @@ func TestReference(t *testing.T) {
 }
 
 // TestAgainstReference compares every operation with big integers.
-func TestAgainstReference(t *testing.T) {
+func TestAgainstReference(t *testing.T) { eachImplementation(t, testAgainstReference) }
+
+func testAgainstReference(t *testing.T) {
 	const n = 48
 	s := newSource(20)
 	u, d, k := s.uniform(n), s.scalars(n), s.scalar()
@@ -138,7 +140,9 @@ func circlEncode(t testing.TB, e group.Element) [32]byte {
 	return [32]byte(b)
 }
 
-func TestAgainstCircl(t *testing.T) {
+func TestAgainstCircl(t *testing.T) { eachImplementation(t, testAgainstCircl) }
+
+func testAgainstCircl(t *testing.T) {
 	eachLength(t, func(t *testing.T, s source, n int) {
 		v, w, r, k := s.vector(n), s.vector(n), s.scalars(n), s.scalar()
 		base, baseEnc := s.base()
@@ -175,7 +179,9 @@ func TestAgainstCircl(t *testing.T) {
 	})
 }
 
-func TestHashToGroupAgainstCircl(t *testing.T) {
+func TestHashToGroupAgainstCircl(t *testing.T) { eachImplementation(t, testHashToGroupAgainstCircl) }
+
+func testHashToGroupAgainstCircl(t *testing.T) {
 	const dst = "a domain of this test"
 	for _, u := range newSource(30).uniform(100) {
 		want := circlEncode(t, circl.HashToElement(u[:], []byte(dst)))

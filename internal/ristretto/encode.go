@@ -16,6 +16,10 @@ const span = 64
 func (v *Vector) MulEncode(dst [][32]byte, k *Scalar) {
 	mustMatch(len(dst), len(v.p))
 	half := k.Mul(&oneHalf)
+	if eight {
+		mulEncodeEight(dst, v.p, &half)
+		return
+	}
 	digits := half.Bytes()
 	for lo := 0; lo < len(dst); lo += span {
 		hi := min(lo+span, len(dst))

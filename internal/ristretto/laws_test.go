@@ -60,7 +60,9 @@ func checkPoints(t *testing.T, v *Vector) {
 	}
 }
 
-func TestAddition(t *testing.T) {
+func TestAddition(t *testing.T) { eachImplementation(t, testAddition) }
+
+func testAddition(t *testing.T) {
 	eachLength(t, func(t *testing.T, s source, n int) {
 		u, v, w := s.vector(n), s.vector(n), s.vector(n)
 		equal(t, "(u + v) + w = u + (v + w)", u.Add(v).Add(w), u.Add(v.Add(w)))
@@ -73,7 +75,9 @@ func TestAddition(t *testing.T) {
 	})
 }
 
-func TestMultiplication(t *testing.T) {
+func TestMultiplication(t *testing.T) { eachImplementation(t, testMultiplication) }
+
+func testMultiplication(t *testing.T) {
 	eachLength(t, func(t *testing.T, s source, n int) {
 		v, w, k, l := s.vector(n), s.vector(n), s.scalar(), s.scalar()
 		sum, product := k.Add(&l), k.Mul(&l)
@@ -83,7 +87,9 @@ func TestMultiplication(t *testing.T) {
 	})
 }
 
-func TestDecodeEncode(t *testing.T) {
+func TestDecodeEncode(t *testing.T) { eachImplementation(t, testDecodeEncode) }
+
+func testDecodeEncode(t *testing.T) {
 	eachLength(t, func(t *testing.T, s source, n int) {
 		v := FromUniform(s.uniform(n))
 		enc := encode(v)
@@ -104,7 +110,9 @@ func bases(s source) map[*Base][32]byte {
 	}
 }
 
-func TestFixedBase(t *testing.T) {
+func TestFixedBase(t *testing.T) { eachImplementation(t, testFixedBase) }
+
+func testFixedBase(t *testing.T) {
 	if *Generator().table == (edwards25519.ScalarMultTable{}) {
 		t.Fatal("the generator has no table")
 	}
@@ -129,7 +137,9 @@ func TestFixedBase(t *testing.T) {
 	})
 }
 
-func TestMulEncode(t *testing.T) {
+func TestMulEncode(t *testing.T) { eachImplementation(t, testMulEncode) }
+
+func testMulEncode(t *testing.T) {
 	check := func(t *testing.T, v *Vector, k *Scalar) {
 		t.Helper()
 		got := make([][32]byte, v.Len())
@@ -161,7 +171,9 @@ func TestMulEncode(t *testing.T) {
 
 // TestRepresentatives checks that the four points which are one element encode
 // to the same bytes, by both ways of encoding.
-func TestRepresentatives(t *testing.T) {
+func TestRepresentatives(t *testing.T) { eachImplementation(t, testRepresentatives) }
+
+func testRepresentatives(t *testing.T) {
 	s := newSource(7)
 	torsion := newVector(4)
 	torsion.p[0].SetZero()
@@ -190,7 +202,9 @@ func TestRepresentatives(t *testing.T) {
 	}
 }
 
-func TestSumVartime(t *testing.T) {
+func TestSumVartime(t *testing.T) { eachImplementation(t, testSumVartime) }
+
+func testSumVartime(t *testing.T) {
 	eachLength(t, func(t *testing.T, s source, n int) {
 		v, d := s.vector(n), s.scalars(n)
 		if n == 300 {
@@ -217,7 +231,9 @@ func naiveSum(v *Vector, d []Scalar) *Vector {
 	return sum
 }
 
-func TestSliceAppend(t *testing.T) {
+func TestSliceAppend(t *testing.T) { eachImplementation(t, testSliceAppend) }
+
+func testSliceAppend(t *testing.T) {
 	s := newSource(3)
 	v, w := s.vector(9), s.vector(4)
 	before := encode(v)
@@ -230,7 +246,9 @@ func TestSliceAppend(t *testing.T) {
 	}
 }
 
-func TestMisusePanics(t *testing.T) {
+func TestMisusePanics(t *testing.T) { eachImplementation(t, testMisusePanics) }
+
+func testMisusePanics(t *testing.T) {
 	v := newSource(4).vector(3)
 	k := make([]Scalar, 2)
 	for name, misuse := range map[string]func(){
@@ -273,7 +291,9 @@ func TestRedacted(t *testing.T) {
 
 // TestAllocations checks that a batch costs the same few allocations however
 // long it is.
-func TestAllocations(t *testing.T) {
+func TestAllocations(t *testing.T) { eachImplementation(t, testAllocations) }
+
+func testAllocations(t *testing.T) {
 	s := newSource(5)
 	const n = 40
 	u, r, k, out := s.uniform(n), s.scalars(n), s.scalar(), make([][32]byte, n)

@@ -68,24 +68,38 @@ func (e *DecodeError) Error() string {
 // *DecodeError.
 func Decode(encoded [][32]byte) (*Vector, error) {
 	v := newVector(len(encoded))
-	bad := -1
-	for i := range encoded {
-		ok := v.p[i].SetRistretto(&encoded[i]) && encoded[i] != [32]byte{}
-		if !ok && bad < 0 {
-			bad = i
-		}
+	decode := decodeOne
+	if eight {
+		decode = decodeEight
 	}
-	if bad >= 0 {
+	if bad := decode(v.p, encoded); bad >= 0 {
 		// v holds points that equal every point: it must not get out.
 		return nil, &DecodeError{bad}
 	}
 	return v, nil
 }
 
+// decodeOne is Decode, one by one. It returns the index of the first that
+// failed, or −1.
+func decodeOne(p []edwards25519.ExtendedPoint, encoded [][32]byte) (bad int) {
+	bad = -1
+	for i := range encoded {
+		ok := p[i].SetRistretto(&encoded[i]) && encoded[i] != [32]byte{}
+		if !ok && bad < 0 {
+			bad = i
+		}
+	}
+	return bad
+}
+
 // FromUniform is the one-way map of RFC 9496 §4.3.4: MAP of each half of u[i],
 // added. Hashing to the group is this map applied to 64 hashed bytes.
 func FromUniform(u [][64]byte) *Vector {
 	v := newVector(len(u))
+	if eight {
+		fromUniformEight(v.p, u)
+		return v
+	}
 	var p1, p2 edwards25519.ExtendedPoint
 	for i := range u {
 		elligator(&p1, (*[32]byte)(u[i][:32]))
@@ -117,6 +131,10 @@ func (v *Vector) Append(w *Vector) { v.p = append(v.p, w.p...) }
 func (v *Vector) Add(w *Vector) *Vector {
 	mustMatch(len(v.p), len(w.p))
 	sum := newVector(len(v.p))
+	if eight {
+		addEight(sum.p, v.p, w.p)
+		return sum
+	}
 	for i := range v.p {
 		sum.p[i].Add(&v.p[i], &w.p[i])
 	}
@@ -126,6 +144,10 @@ func (v *Vector) Add(w *Vector) *Vector {
 // Mul returns the elements k·v_i. k is secret.
 func (v *Vector) Mul(k *Scalar) *Vector {
 	product := newVector(len(v.p))
+	if eight {
+		mulEight(product.p, v.p, k)
+		return product
+	}
 	digits := k.Bytes()
 	for i := range v.p {
 		product.p[i].ScalarMult(&v.p[i], &digits)
@@ -136,6 +158,10 @@ func (v *Vector) Mul(k *Scalar) *Vector {
 // Encode is Encode of RFC 9496 §4.3.2 on each element. dst has the length of v.
 func (v *Vector) Encode(dst [][32]byte) {
 	mustMatch(len(dst), len(v.p))
+	if eight {
+		encodeEight(dst, v.p)
+		return
+	}
 	for i := range v.p {
 		v.p[i].RistrettoInto(&dst[i])
 	}

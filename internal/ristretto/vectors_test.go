@@ -107,7 +107,9 @@ func checkMultiples(t *testing.T, want []octets) {
 	}
 }
 
-func TestGeneratorMultiples(t *testing.T) {
+func TestGeneratorMultiples(t *testing.T) { eachImplementation(t, testGeneratorMultiples) }
+
+func testGeneratorMultiples(t *testing.T) {
 	checkMultiples(t, load[rfc9496](t, "rfc9496_ristretto255.json").GeneratorMultiples)
 	checkMultiples(t, load[libsodium](t, "libsodium_ristretto255.json").Multiples)
 }
@@ -137,7 +139,9 @@ func invalid(t testing.TB) [][32]byte {
 	return bad
 }
 
-func TestDecodeRefuses(t *testing.T) {
+func TestDecodeRefuses(t *testing.T) { eachImplementation(t, testDecodeRefuses) }
+
+func testDecodeRefuses(t *testing.T) {
 	const n = 17
 	good := encode(newSource(1).vector(n))
 	for i := range good {
@@ -189,7 +193,9 @@ func checkMap(t *testing.T, cases []mapping) {
 	}
 }
 
-func TestOneWayMap(t *testing.T) {
+func TestOneWayMap(t *testing.T) { eachImplementation(t, testOneWayMap) }
+
+func testOneWayMap(t *testing.T) {
 	rfc := load[rfc9496](t, "rfc9496_ristretto255.json")
 	checkMap(t, rfc.ElementDerivation)
 	for _, in := range rfc.EqualOutput.Inputs {
@@ -222,7 +228,9 @@ func hashToGroup(msg []byte, dst string) [32]byte {
 	return encode(FromUniform([][64]byte{u}))[0]
 }
 
-func TestHashToGroup(t *testing.T) {
+func TestHashToGroup(t *testing.T) { eachImplementation(t, testHashToGroup) }
+
+func testHashToGroup(t *testing.T) {
 	sodium := load[libsodium](t, "libsodium_ristretto255.json").Hash
 	for _, c := range sodium {
 		dst := "HashToGroup-OPRFV1-" + string(rune(c.Mode)) + "-ristretto255-SHA512"
@@ -246,7 +254,9 @@ func TestHashToGroup(t *testing.T) {
 
 // TestWholeGroup follows C2SP's VRF, a proof of the shape that ours has, through
 // every operation of this package.
-func TestWholeGroup(t *testing.T) {
+func TestWholeGroup(t *testing.T) { eachImplementation(t, testWholeGroup) }
+
+func testWholeGroup(t *testing.T) {
 	vrf := load[struct {
 		Vector struct {
 			X, Y, H, K, Gamma, U, V, C, S octets
