@@ -128,6 +128,15 @@ func (z *affine) pick(table *[8]niels, digits *[width]int64) {
 	}
 }
 
+// negateIf sets z to −x in the lanes of m, and to x in the others.
+func (z *cached) negateIf(x *cached, m *mask) {
+	if ifma {
+		negateCachedIFMA(z, x, m)
+	} else {
+		negateCachedGeneric(z, x, m)
+	}
+}
+
 // gather sets lane l of z to p[at[l]].
 func (z *points) gather(p []edwards25519.ExtendedPoint, at *[width]int64) {
 	mustBeIn(len(p), at)

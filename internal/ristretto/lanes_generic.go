@@ -211,7 +211,8 @@ func selectCachedGeneric(z *cached, table *[8]cached, digits *[width]int64) {
 		m = digitMasks(digits, int64(j+1))
 		z.or(&table[j], &m)
 	}
-	negateNiels(&z.yPlusX, &z.yMinusX, &z.t2d, digits)
+	m = signMask(digits)
+	negateNiels(&z.yPlusX, &z.yMinusX, &z.t2d, &m)
 }
 
 func selectAffineGeneric(z *affine, table *[8]niels, digits *[width]int64) {
@@ -222,7 +223,8 @@ func selectAffineGeneric(z *affine, table *[8]niels, digits *[width]int64) {
 		m = digitMasks(digits, int64(j+1))
 		z.or(&table[j], &m)
 	}
-	negateNiels(&z.yPlusX, &z.yMinusX, &z.t2d, digits)
+	m = signMask(digits)
+	negateNiels(&z.yPlusX, &z.yMinusX, &z.t2d, &m)
 }
 
 func (z *cached) or(x *cached, m *mask) {
@@ -246,18 +248,26 @@ func (z *affine) or(x *niels, m *mask) {
 	}
 }
 
-// negateNiels negates a point in the lanes whose digit is negative.
-func negateNiels(yPlusX, yMinusX, t2d *lanes, digits *[width]int64) {
-	var m mask
+func signMask(digits *[width]int64) (m mask) {
 	for l, d := range digits {
 		m[l] = uint64(d >> 63)
 	}
+	return m
+}
+
+func negateCachedGeneric(z, x *cached, m *mask) {
+	*z = *x
+	negateNiels(&z.yPlusX, &z.yMinusX, &z.t2d, m)
+}
+
+// negateNiels negates a point in the lanes of m.
+func negateNiels(yPlusX, yMinusX, t2d *lanes, m *mask) {
 	plus := *yPlusX
-	chooseGeneric(yPlusX, yMinusX, &plus, &m)
-	chooseGeneric(yMinusX, &plus, yMinusX, &m)
+	chooseGeneric(yPlusX, yMinusX, &plus, m)
+	chooseGeneric(yMinusX, &plus, yMinusX, m)
 	var n lanes
 	subGeneric(&n, &zeros, t2d)
-	chooseGeneric(t2d, &n, t2d, &m)
+	chooseGeneric(t2d, &n, t2d, m)
 }
 
 // gatherGeneric: any limbs below 2^62, as go-ristretto's are.

@@ -64,6 +64,11 @@ func selectCachedIFMA(z *cached, table *[8]cached, digits *[8]int64)
 //go:noescape
 func selectAffineIFMA(z *affine, table *[8]niels, digits *[8]int64)
 
+// negateCachedIFMA sets z to −x in the lanes of m, and to x in the others.
+//
+//go:noescape
+func negateCachedIFMA(z *cached, x *cached, m *mask)
+
 // gatherIFMA sets lane l of z to the point at[l] of those that begin at first, carried.
 //
 //go:noescape

@@ -23,6 +23,22 @@ func table() {
 	selectEntry(3, func(t Register, j, limb int, m, acc VecVirtual) {
 		VPTERNLOGQ_BCST(Imm(aOrBAndC), Mem{Base: t, Disp: (j*3*limbs + limb) * 8}, m, acc)
 	})
+	function("negateCachedIFMA", "z, x *cached, m *mask", "sets z to −x in the lanes of m, and to x in the others.")
+	negateCached()
+}
+
+// negateCached needs all of the second operand in registers, so that both may be
+// the same.
+func negateCached() {
+	x, out, m := argument("x"), argument("z"), ZMM()
+	VMOVDQU64(Mem{Base: argument("m")}, m)
+	var all []VecVirtual
+	for i := range 4 {
+		f := loadFe(x, i*elem)
+		all = append(all, f[:]...)
+	}
+	negate(m, all, out)
+	done()
 }
 
 // selectEntry reads the whole table, whatever the digits: or adds limb of entry
@@ -58,13 +74,19 @@ func selectEntry(coordinates int, or func(t Register, j, limb int, m, acc VecVir
 		}
 	}
 
-	// A negative digit swaps Y + X and Y − X and negates 2d·T.
-	c := loadConsts()
 	VPSRAQ(Imm(63), digit, digit)
+	negate(digit, all, out)
+	done()
+}
+
+// negate negates a point in the lanes of m, swapping Y + X and Y − X and negating
+// 2d·T, and stores it.
+func negate(m VecVirtual, all []VecVirtual, out Register) {
+	c := loadConsts()
 	for i := range limbs {
 		plus, minus, d := all[i], all[limbs+i], ZMM()
 		VPXORQ(plus, minus, d)
-		VPANDQ(digit, d, d)
+		VPANDQ(m, d, d)
 		VPXORQ(d, plus, plus)
 		VPXORQ(d, minus, minus)
 	}
@@ -77,8 +99,7 @@ func selectEntry(coordinates int, or func(t Register, j, limb int, m, acc VecVir
 	zero := zeroed()
 	negative := c.less(fe{zero, zero, zero, zero, zero}, fe(all[2*limbs:3*limbs]).ops(), fourP())
 	for i := range limbs {
-		all[2*limbs+i] = chosen(digit, negative[i], all[2*limbs+i])
+		all[2*limbs+i] = chosen(m, negative[i], all[2*limbs+i])
 	}
 	store(2*limbs, len(all))
-	done()
 }

@@ -1,0 +1,90 @@
+package ristretto
+
+import "github.com/bwesterb/go-ristretto/edwards25519"
+
+// summing is Pippenger's method, as in sum.go, eight times side by side: lane l
+// has every eighth element from l on, and buckets of its own. Nothing here is
+// secret; addresses depend on the digits.
+type summing struct {
+	scratch *scratch
+	p       []cached // element 8·i + l in lane l of p[i]
+	d       []Scalar
+	w       int // bits of a window
+	// Bucket m of lane l is buckets[8·m + l]. Those of digit 0 take what doesn't
+	// count.
+	buckets []edwards25519.ExtendedPoint
+	sum     points
+}
+
+// sumEight sets sum to Σ d[i]·p[i].
+func sumEight(sum *edwards25519.ExtendedPoint, p []edwards25519.ExtendedPoint, d []Scalar) {
+	sum.SetZero()
+	if len(p) == 0 {
+		return
+	}
+	groups := (len(p) + width - 1) / width
+	w := window(groups)
+	s := &summing{
+		scratch: newScratch(),
+		p:       make([]cached, groups),
+		d:       d,
+		w:       w,
+		buckets: newVector(width * (1 + 1<<(w-1))).p,
+	}
+	for i := range s.p {
+		at := places(i*width, len(p))
+		s.scratch.pair[0].gather(p, &at)
+		s.p[i].set(&s.scratch.pair[0])
+	}
+	s.sum.setIdentity()
+	for pos := w * (windows(w) - 1); pos >= 0; pos -= w {
+		s.sum.double(w)
+		s.fill(pos)
+		s.addWeighted()
+	}
+	lanes := newVector(width).p
+	at := places(0, width)
+	s.sum.scatter(lanes, &at)
+	for l := range lanes {
+		sum.Add(sum, &lanes[l])
+	}
+}
+
+// fill adds every element to the bucket of its digit.
+func (s *summing) fill(pos int) {
+	for m := range s.buckets {
+		s.buckets[m].SetZero()
+	}
+	bucket, q := &s.scratch.pair[0], &s.scratch.cached
+	for i := range s.p {
+		var at [width]int64
+		var negative mask
+		for l := range min(width, len(s.d)-i*width) {
+			m := int64(s.d[i*width+l].digit(pos, s.w))
+			sign := m >> 63
+			negative[l] = uint64(sign)
+			at[l] = (m ^ sign) - sign
+		}
+		for l := range at {
+			at[l] = width*at[l] + int64(l)
+		}
+		q.negateIf(&s.p[i], &negative)
+		bucket.gather(s.buckets, &at)
+		bucket.add(q)
+		bucket.scatter(s.buckets, &at)
+	}
+}
+
+// addWeighted adds Σ m·bucket m to the sum, in each lane.
+func (s *summing) addWeighted() {
+	partial, bucket, c := &s.scratch.pair[0], &s.scratch.pair[1], &s.scratch.cached
+	partial.setIdentity()
+	for m := len(s.buckets)/width - 1; m > 0; m-- {
+		at := places(m*width, len(s.buckets))
+		bucket.gather(s.buckets, &at)
+		c.set(bucket)
+		partial.add(c)
+		c.set(partial)
+		s.sum.add(c)
+	}
+}
