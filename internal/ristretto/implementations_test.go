@@ -58,3 +58,12 @@ func eachImplementation(t *testing.T, test func(t *testing.T)) {
 		})
 	}
 }
+
+// underEach runs f under each implementation that is there.
+func underEach(f func()) {
+	for _, i := range implementations {
+		if !i.ifma || hasIFMA {
+			under(i.eight, i.ifma, f)
+		}
+	}
+}

@@ -124,11 +124,13 @@ func testFixedBase(t *testing.T) {
 			}
 			v, one := s.vector(n), mustDecode(t, enc)
 			plain, minus := new(Vector), new(Vector)
-			for i := range r {
-				negative := r[i].Neg()
-				plain.Append(one.Mul(&r[i]))
-				minus.Append(one.Mul(&negative))
-			}
+			portably(func() {
+				for i := range r {
+					negative := r[i].Neg()
+					plain.Append(one.Mul(&r[i]))
+					minus.Append(one.Mul(&negative))
+				}
+			})
 			equal(t, "r·B from the table", b.Mul(r), plain)
 			equal(t, "v + r·B", v.AddMulBase(b, r), v.Add(plain))
 			equal(t, "v − r·B", v.SubMulBase(b, r), v.Add(minus))
@@ -225,9 +227,11 @@ func testSumVartime(t *testing.T) {
 
 func naiveSum(v *Vector, d []Scalar) *Vector {
 	sum := Generator().Mul(make([]Scalar, 1))
-	for i := range d {
-		sum = sum.Add(v.Slice(i, i+1).Mul(&d[i]))
-	}
+	portably(func() {
+		for i := range d {
+			sum = sum.Add(v.Slice(i, i+1).Mul(&d[i]))
+		}
+	})
 	return sum
 }
 

@@ -57,82 +57,69 @@ func (c consts) carry(t fe) {
 
 // mul returns the product of x and y, uncarried.
 func (c consts) mul(x fe, y ops) (t fe) {
-	lo := func(k int, acc VecVirtual) {
+	column := func(k int, madd func(...Op), acc VecVirtual) {
 		for i := range x {
 			if j := k - i; j >= 0 && j < limbs {
-				VPMADD52LUQ(y[j], x[i], acc)
+				madd(y[j], x[i], acc)
 			}
 		}
 	}
-	hi := func(k int) VecVirtual {
-		acc := zeroed()
-		for i := range x {
-			if j := k - i; j >= 0 && j < limbs {
-				VPMADD52HUQ(y[j], x[i], acc)
-			}
+	return c.columns(func(k int, t VecVirtual) {
+		column(k, VPMADD52LUQ, t)
+		if k > 0 {
+			high := zeroed()
+			column(k-1, VPMADD52HUQ, high)
+			VPADDQ(high, t, t)
+			VPADDQ(high, t, t)
 		}
-		return acc
-	}
-	return c.columns(lo, hi)
+	})
 }
 
-// square returns the square of x, uncarried: products of different limbs once,
-// and doubled.
+// square returns the square of x, uncarried. Products of different limbs are
+// computed once and count twice, high halves twice more.
 func (c consts) square(x fe) fe {
-	cross := func(k int, madd func(...Op)) (acc VecVirtual, some bool) {
-		acc = zeroed()
+	cross := func(k int, madd func(...Op), acc VecVirtual) (some bool) {
 		for i := range x {
 			if j := k - i; j > i && j < limbs {
 				madd(x[j], x[i], acc)
 				some = true
 			}
 		}
-		if some {
-			VPADDQ(acc, acc, acc)
-		}
-		return acc, some
+		return some
 	}
-	lo := func(k int, acc VecVirtual) {
-		if k%2 == 0 {
-			VPMADD52LUQ(x[k/2], x[k/2], acc)
+	diagonal := func(k int, madd func(...Op), acc VecVirtual) (some bool) {
+		if k%2 == 0 && k < 2*limbs-1 {
+			madd(x[k/2], x[k/2], acc)
+			return true
 		}
-		if k != 0 && k != 8 {
-			twice, _ := cross(k, VPMADD52LUQ)
-			VPADDQ(twice, acc, acc)
-		}
+		return false
 	}
-	hi := func(k int) VecVirtual {
-		acc, _ := cross(k, VPMADD52HUQ)
-		if k%2 == 0 {
-			VPMADD52HUQ(x[k/2], x[k/2], acc)
+	return c.columns(func(k int, t VecVirtual) {
+		twice := zeroed()
+		high := cross(k-1, VPMADD52HUQ, twice)
+		if high {
+			VPADDQ(twice, twice, twice)
 		}
-		return acc
-	}
-	return c.columns(lo, hi)
+		low := cross(k, VPMADD52LUQ, twice)
+		if diagonal(k-1, VPMADD52HUQ, twice) || low || high {
+			VPADDQ(twice, t, t)
+			VPADDQ(twice, t, t)
+		}
+		diagonal(k, VPMADD52LUQ, t)
+	})
 }
 
-// columns sums a product's columns: lo adds the low halves of column k, hi
-// returns the sum of its high halves. A high half weighs 2^52, so twice as much
-// as the next column; column k + 5 counts 19 times in column k.
-func (c consts) columns(lo func(k int, acc VecVirtual), hi func(k int) VecVirtual) (t fe) {
-	for k := limbs; k < 2*limbs; k++ {
-		r := zeroed()
-		if k < 2*limbs-1 {
-			lo(k, r)
-		}
-		h := hi(k - 1)
-		VPADDQ(h, r, r)
-		VPADDQ(h, r, r)
-		VPMULLQ(c.nineteen, r, r)
-		t[k-limbs] = r
+// columns sums a product's columns: add adds column k, which is the low halves of
+// weight 2^(51·k) and the high ones of the column before, twice, since a high
+// half weighs 2^52. Column k + 5 counts 19 times in column k.
+func (c consts) columns(add func(k int, t VecVirtual)) (t fe) {
+	for k := range t {
+		t[k] = zeroed()
+		add(k+limbs, t[k])
+		VPMULLQ(c.nineteen, t[k], t[k])
 	}
-	for k := range limbs {
-		lo(k, t[k])
-		if k > 0 {
-			h := hi(k - 1)
-			VPADDQ(h, t[k], t[k])
-			VPADDQ(h, t[k], t[k])
-		}
+	for k := range t {
+		add(k, t[k])
 	}
 	return t
 }
