@@ -4,7 +4,7 @@ import "github.com/bwesterb/go-ristretto/edwards25519"
 
 // Base is one element, not the identity, with a table of its multiples that
 // makes multiplying it some four times as fast as Vector.Mul. It is public and
-// costs 30 KiB. A zero Base panics when used.
+// costs 60 KiB. A zero Base panics when used.
 type Base struct {
 	// Rows j = 0 to 31 of 1 to 8 times 256^j·B. A scalar in signed digits of
 	// four bits is Σ 16·256^j·odd_j + Σ 256^j·even_j, so both halves of it use

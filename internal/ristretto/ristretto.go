@@ -6,10 +6,12 @@
 // Outside, an element is the 32 bytes of RFC 9496 §4.3.2. Inside, a [Vector]
 // holds one point of edwards25519 for each element, in extended coordinates,
 // and a [Scalar] is reduced modulo the group's order ℓ. A representative is
-// never unique, so elements are compared as encodings and nowhere else. The
-// field and point formulas are github.com/bwesterb/go-ristretto's; no type of
-// it can be reached from outside, so another backend may replace it if it gives
-// the same bytes.
+// never unique, so elements are compared as encodings and nowhere else.
+//
+// Where the processor has AVX-512 IFMA, eight elements are computed at a time, in
+// the lanes of its registers; elsewhere, and with the build tag purego, one is,
+// by the formulas of github.com/bwesterb/go-ristretto. Both give the same bytes.
+// README.md has the representation in lanes, the formulas and their bounds.
 //
 // In go-ristretto a point that was never set, or whose decoding failed, equals
 // every point. Here no such value can be reached: [Decode] returns either
@@ -29,7 +31,8 @@
 // [Vector.AddMulBase] and [Vector.SubMulBase] are secret, and so are the points
 // they yield and the bytes given to [FromUniform], [ScalarFromUniform] and
 // [ScalarFromCanonical]. No branch and no address depends on them: a table is
-// read whole and the wanted entry kept under a mask. Encoding, the one-way map
+// read whole and the wanted entry kept under a mask; in lanes, both paths of every
+// choice are computed. Encoding, the one-way map
 // and the scalars' arithmetic are constant time too. How many elements there
 // are is public.
 //
