@@ -159,7 +159,11 @@ func testMulEncode(t *testing.T) {
 		check(t, s.vector(9), &edges[i])
 	}
 	// A zero at any place of the shared inversion, alone or among others.
+	// (TestInvert does that for the lanes; in Go they are slow.)
 	for at := range span + 1 {
+		if eight && !ifma && at%16 != 0 {
+			continue
+		}
 		v := FromUniform(s.uniform(span + 1))
 		v.p[at].SetZero()
 		v.p[s.pick(span+1)].SetZero()
