@@ -100,6 +100,23 @@ func (k *Key) BlindEvaluate(dst, blinded []Element, bind func(evaluated []Elemen
 	return generateProof(k, b, blinded, e, bindOf(bind, e), &nonce), nil
 }
 
+// Prove is GenerateProof of RFC 9497 §2.2.1 alone, as BlindEvaluate makes it: the
+// elements of evaluated, which k made, are k times those of blinded. Both have the
+// same length, 1 to 65535. It doesn't compute evaluated again; a proof over wrong
+// elements just doesn't verify. The error is an *ElementError about blinded. What
+// BlindEvaluate says of a nil bind holds here.
+func (k *Key) Prove(blinded, evaluated []Element, bind *Bind) (Proof, error) {
+	mustMatch(len(evaluated), len(blinded))
+	mustBeBatch(len(blinded))
+	k.mustLive()
+	b, err := decode(blinded)
+	if err != nil {
+		return Proof{}, err
+	}
+	nonce := randomScalar()
+	return generateProof(k, b, blinded, evaluated, bind.bytes(), &nonce), nil
+}
+
 func (k *Key) mustLive() {
 	if k.public == nil {
 		panic("psi: use of a destroyed or zero Key")

@@ -41,6 +41,14 @@ func bindOf(f func([]Element) Bind, evaluated []Element) []byte {
 	return b[:]
 }
 
+// bytes returns what the proof's seed hashes: nothing for a nil bind.
+func (b *Bind) bytes() []byte {
+	if b == nil {
+		return nil
+	}
+	return b[:]
+}
+
 // generateProof is GenerateProof of RFC 9497 §2.2.1 with A = G, B = K, C the
 // blinded and D the evaluated elements, and the nonce given.
 func generateProof(k *Key, c *ristretto.Vector, blinded, evaluated []Element, bind []byte, nonce *ristretto.Scalar) Proof {
@@ -65,6 +73,19 @@ func newProof(c, s *ristretto.Scalar) (p Proof) {
 	return p
 }
 
+// Verify is VerifyProof of RFC 9497 §2.2.2: it returns nil if the elements of
+// evaluated are those of blinded times the key whose K this is, and p was made
+// with this bind. blinded has 1 to 65535 elements. The error is or wraps an
+// AbortCode.
+func (k *PublicKey) Verify(blinded, evaluated []Element, p *Proof, bind *Bind) error {
+	mustBeBatch(len(blinded))
+	if len(evaluated) != len(blinded) {
+		return fmt.Errorf("psi: answer has another number of elements than the question: %w", AbortMalformed)
+	}
+	_, err := k.verify(blinded, evaluated, p, bind)
+	return err
+}
+
 // verify is VerifyProof of RFC 9497 §2.2.2. It returns the evaluated elements,
 // decoded, only if they are what the proof says.
 func (k *PublicKey) verify(blinded, evaluated []Element, p *Proof, bind *Bind) (*ristretto.Vector, error) {
@@ -84,12 +105,8 @@ func (k *PublicKey) verify(blinded, evaluated []Element, p *Proof, bind *Bind) (
 	if err != nil {
 		return nil, fmt.Errorf("psi: proof's s is not canonical: %w", AbortMalformed)
 	}
-	var bound []byte
-	if bind != nil {
-		bound = bind[:]
-	}
 	// ComputeComposites: M = Σ d_i·C_i, Z = Σ d_i·D_i.
-	d := composites(k.enc, blinded, evaluated, bound)
+	d := composites(k.enc, blinded, evaluated, bind.bytes())
 	m, z := sum(b, d), sum(e, d)
 	// t2 = s·A + c·B, t3 = s·M + c·Z
 	t2 := ristretto.Generator().Mul([]ristretto.Scalar{s}).AddMulBase(k.base, []ristretto.Scalar{c})
