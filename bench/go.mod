@@ -3,12 +3,15 @@ module github.com/overlap-psi/overlap/bench
 go 1.26.0
 
 require (
+	github.com/bwesterb/go-ristretto v1.2.4
+	github.com/cloudflare/circl v1.6.5
+	github.com/gtank/ristretto255 v0.2.0
 	github.com/overlap-psi/overlap v0.0.0
 	google.golang.org/grpc v1.85.0
 )
 
 require (
-	github.com/bwesterb/go-ristretto v1.2.4 // indirect
+	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/gofrs/flock v0.13.2 // indirect
 	github.com/klauspost/compress v1.20.4 // indirect
 	github.com/ncruces/go-sqlite3 v0.37.0 // indirect
@@ -16,6 +19,7 @@ require (
 	github.com/ncruces/julianday v1.0.0 // indirect
 	github.com/nyaruka/phonenumbers v1.8.1 // indirect
 	github.com/pelletier/go-toml/v2 v2.4.3 // indirect
+	golang.org/x/crypto v0.59.0 // indirect
 	golang.org/x/mod v0.43.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/sys v0.50.0 // indirect

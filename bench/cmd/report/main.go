@@ -1,0 +1,91 @@
+// Report runs the benchmarks of this module and writes what they found as a
+// table, with the ratios to circl, and as it was printed. Run it in bench/:
+//
+//	go run ./cmd/report
+//	go run ./cmd/report -session 100000
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/overlap-psi/overlap/bench/evidence"
+	"github.com/overlap-psi/overlap/bench/path"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "report:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	benchtime := flag.String("benchtime", "1s", "how long each benchmark runs, at least (go test -benchtime)")
+	rounds := flag.Int("rounds", 3, "how often all benchmarks run, one after the other; the median counts")
+	session := flag.Int("session", 0, "also run whole sessions of so many identifiers: 10000 or 100000")
+	cores := flag.Bool("cores", true, "also compare two cores with one")
+	dir := flag.String("out", "results", "folder for the results")
+	flag.Parse()
+
+	place := evidence.Here()
+	var raw bytes.Buffer
+	log := io.MultiWriter(&raw, os.Stderr)
+	kernel, err := repeat(log, *rounds, "-bench", "^BenchmarkKernel$", "-cpu", "1", "-benchtime", *benchtime, ".")
+	if err != nil {
+		return err
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "# Kernel\n\n%s| arithmetic | %s |\n\n", place.Markdown("go run ./cmd/report "+strings.Join(os.Args[1:], " ")), path.Kernel())
+	writeKernel(&text, kernel, *rounds)
+	if *cores && place.Cores > 1 {
+		steps, err := repeat(log, *rounds, "-bench", "^Benchmark(Blind|BlindEvaluate|Finalize|Evaluate)$", "-cpu", "1,2",
+			"-benchtime", *benchtime, "github.com/overlap-psi/overlap/psi")
+		if err != nil {
+			return err
+		}
+		writeCores(&text, steps)
+	}
+	if *session > 0 {
+		whole, err := repeat(log, 1, "-bench", fmt.Sprintf("^Benchmark(Session|Reference)$/^n=%d$", *session),
+			"-benchtime", "1x", "-timeout", "1h", ".")
+		if err != nil {
+			return err
+		}
+		if err := writeSession(&text, whole, *session); err != nil {
+			return err
+		}
+	}
+	fmt.Print(text.String())
+	for ext, content := range map[string][]byte{"md": []byte(text.String()), "txt": raw.Bytes()} {
+		file, err := place.Write(*dir, "kernel", ext, content)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stderr, "wrote", file)
+	}
+	return nil
+}
+
+// repeat runs go test so many times and returns all figures. Whole rounds, and
+// not each benchmark so many times, so that a busy minute spoils no benchmark.
+func repeat(log io.Writer, rounds int, args ...string) (figures, error) {
+	all := figures{}
+	for range rounds {
+		args := append([]string{"test", "-run", "^$"}, args...)
+		fmt.Fprintf(log, "# load %s: go %s\n", evidence.Load(), strings.Join(args, " "))
+		var out bytes.Buffer
+		cmd := exec.Command("go", args...)
+		cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, log), log
+		if err := cmd.Run(); err != nil {
+			return nil, fmt.Errorf("go test: %w", err)
+		}
+		all.read(&out)
+	}
+	return all, nil
+}

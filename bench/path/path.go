@@ -1,0 +1,39 @@
+// Package path switches between the implementations of Overlap's arithmetic, so
+// that one process can measure and compare them.
+package path
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The implementations: what this machine's processor selects, and what runs where
+// there is no assembly for it.
+const (
+	Selected = "overlap"
+	Portable = "overlap-portable"
+)
+
+// All has each implementation once.
+var All = []string{Selected, Portable}
+
+// Select makes the kernel and SHA-512 use an implementation until restore is
+// called. It is not for use by several goroutines.
+func Select(name string) (restore func(), err error) {
+	switch name {
+	case Selected:
+		return func() {}, nil
+	case Portable:
+		arithmetic, err := selectKernel("portable")
+		if err != nil {
+			return nil, fmt.Errorf("path: kernel: %w", err)
+		}
+		hash, err := selectSHA512("portable")
+		if err != nil {
+			arithmetic()
+			return nil, fmt.Errorf("path: SHA-512: %w", err)
+		}
+		return func() { hash(); arithmetic() }, nil
+	}
+	return nil, errors.New("path: no such implementation: " + name)
+}
