@@ -10,8 +10,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/overlap-psi/overlap/bench/evidence"
@@ -52,12 +54,7 @@ func run() error {
 		writeCores(&text, steps)
 	}
 	if *session > 0 {
-		whole, err := repeat(log, 1, "-bench", fmt.Sprintf("^Benchmark(Session|Reference)$/^n=%d$", *session),
-			"-benchtime", "1x", "-timeout", "1h", ".")
-		if err != nil {
-			return err
-		}
-		if err := writeSession(&text, whole, *session); err != nil {
+		if err := sessions(&text, log, *session); err != nil {
 			return err
 		}
 	}
@@ -69,6 +66,35 @@ func run() error {
 		}
 		fmt.Fprintln(os.Stderr, "wrote", file)
 	}
+	return nil
+}
+
+// sessions runs the reference and, with a profile, a session of n.
+func sessions(w, log io.Writer, n int) error {
+	dir, err := os.MkdirTemp("", "report")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "cpu")
+	whole, err := repeat(log, 1, "-bench", fmt.Sprintf("^BenchmarkReference$/^n=%d$", n), "-benchtime", "1x", "-timeout", "1h", ".")
+	if err != nil {
+		return err
+	}
+	session, err := repeat(log, 1, "-bench", fmt.Sprintf("^BenchmarkSession$/^n=%d$", n), "-benchtime", "1x", "-timeout", "1h",
+		"-cpuprofile", file, "-o", filepath.Join(dir, "test"), ".")
+	if err != nil {
+		return err
+	}
+	maps.Copy(whole, session)
+	if err := writeSession(w, whole, n); err != nil {
+		return err
+	}
+	p, err := readProfile(file)
+	if err != nil {
+		return err
+	}
+	writeProfile(w, p)
 	return nil
 }
 

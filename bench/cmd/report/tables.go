@@ -32,7 +32,7 @@ const (
 // writeKernel writes BenchmarkKernel's figures. The ratios are of processor time:
 // on a busy machine the other measures the neighbours.
 func writeKernel(w io.Writer, f figures, rounds int) {
-	fmt.Fprintf(w, "One core, nanoseconds for one element, median of %d rounds (lowest). × is circl's processor time over the implementation's.\n\n", rounds)
+	fmt.Fprintf(w, "One core, nanoseconds for one element, median of %d rounds (lowest). × is circl's processor time over the implementation's, of the medians (of the lowest).\n\n", rounds)
 	fmt.Fprintf(w, "| operation | implementation | processor time | elapsed | × circl |\n|---|---|--:|--:|--:|\n")
 	for _, g := range goals {
 		for _, name := range []string{path.Selected, path.Portable, "circl", "go-ristretto", "gtank"} {
@@ -40,25 +40,27 @@ func writeKernel(w io.Writer, f figures, rounds int) {
 			if f[key] == nil {
 				continue
 			}
-			fmt.Fprintf(w, "| %s | %s | %.0f (%.0f) | %.0f (%.0f) | %.2f |\n", g.op, name,
-				f.median(key, cpuNs), f.lowest(key, cpuNs), f.median(key, ns), f.lowest(key, ns), f.overCircl(g.op, name))
+			fmt.Fprintf(w, "| %s | %s | %.0f (%.0f) | %.0f (%.0f) | %.2f (%.2f) |\n", g.op, name,
+				f.median(key, cpuNs), f.lowest(key, cpuNs), f.median(key, ns), f.lowest(key, ns),
+				f.overCircl(g.op, name, figures.median), f.overCircl(g.op, name, figures.lowest))
 		}
 	}
 	fmt.Fprintf(w, "\n| operation | × circl | at least | aim | portable × circl | at least |\n|---|--:|--:|--:|--:|--:|\n")
 	for _, g := range goals {
-		fmt.Fprintf(w, "| %s | %.1f | %.0f | %.0f | %.2f | %s |\n", g.op, f.overCircl(g.op, path.Selected), g.least, g.aimed,
-			f.overCircl(g.op, path.Portable), orDash(g.portable))
+		fmt.Fprintf(w, "| %s | %.1f | %.0f | %.0f | %.2f | %s |\n", g.op, f.overCircl(g.op, path.Selected, figures.median), g.least, g.aimed,
+			f.overCircl(g.op, path.Portable, figures.median), orDash(g.portable))
 	}
 	fmt.Fprintln(w)
 }
 
-// overCircl returns how many times as fast as circl an implementation is.
-func (f figures) overCircl(op, name string) float64 {
-	own := f.median("Kernel/"+op+"/"+name, cpuNs)
+// overCircl returns how many times as fast as circl an implementation is, of the
+// medians or of the lowest.
+func (f figures) overCircl(op, name string, of func(f figures, name, unit string) float64) float64 {
+	own := of(f, "Kernel/"+op+"/"+name, cpuNs)
 	if own == 0 {
 		return 0
 	}
-	return f.median("Kernel/"+op+"/circl", cpuNs) / own
+	return of(f, "Kernel/"+op+"/circl", cpuNs) / own
 }
 
 // writeCores writes how the protocol's steps, which split a chunk over the cores,
