@@ -5,6 +5,9 @@ package path
 import (
 	"errors"
 	"fmt"
+
+	"github.com/overlap-psi/overlap/internal/ristretto"
+	"github.com/overlap-psi/overlap/internal/sha512x8"
 )
 
 // The implementations: what this machine's processor selects, and what runs where
@@ -24,15 +27,11 @@ func Select(name string) (restore func(), err error) {
 	case Selected:
 		return func() {}, nil
 	case Portable:
-		arithmetic, err := selectKernel("portable")
+		arithmetic, err := ristretto.Select(ristretto.Portable)
 		if err != nil {
-			return nil, fmt.Errorf("path: kernel: %w", err)
+			return nil, fmt.Errorf("path: %w", err)
 		}
-		hash, err := selectSHA512("portable")
-		if err != nil {
-			arithmetic()
-			return nil, fmt.Errorf("path: SHA-512: %w", err)
-		}
+		hash := sha512x8.Portable()
 		return func() { hash(); arithmetic() }, nil
 	}
 	return nil, errors.New("path: no such implementation: " + name)

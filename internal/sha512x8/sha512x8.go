@@ -52,7 +52,7 @@ func (p *Prefix) Sum(dst [][64]byte, msgs []byte, msgLen int) {
 	if msgLen < 0 || len(msgs) != len(dst)*msgLen {
 		panic("sha512x8: messages of another number or length")
 	}
-	if hasLanes {
+	if inLanes {
 		p.sumLanes(dst, msgs, msgLen)
 	} else {
 		p.sumEach(dst, msgs, msgLen)
@@ -81,4 +81,15 @@ func (p *Prefix) resume(d hash.Hash) {
 	if d.(encoding.BinaryUnmarshaler).UnmarshalBinary(p.after) != nil {
 		panic("sha512x8: crypto/sha512 does not take its own state")
 	}
+}
+
+// inLanes selects the assembly.
+var inLanes = hasLanes
+
+// Portable makes the package use crypto/sha512 until restore is called. It is for
+// benchmarks and comparisons, and not while other goroutines compute.
+func Portable() (restore func()) {
+	before := inLanes
+	inLanes = false
+	return func() { inLanes = before }
 }
