@@ -35,8 +35,8 @@ func (e *PeerAbort) Error() string {
 // Unwrap returns the code.
 func (e *PeerAbort) Unwrap() error { return e.Code }
 
-// errBroken is a connection that ended without ABORT.
-var errBroken = errors.New("session: the connection broke")
+// ErrBroken is a connection that ended without ABORT.
+var ErrBroken = errors.New("session: the connection broke")
 
 // channel carries frames both ways. Reading and writing have a goroutine each,
 // so that neither waits for the other; both end when the call ends. The reader
@@ -107,7 +107,7 @@ func receive(st Stream) received {
 		if c := status.Code(err); c == codes.ResourceExhausted || c == codes.Unimplemented {
 			return received{err: fmt.Errorf("session: frame refused by the transport: %w", psi.AbortMalformed)}
 		}
-		return received{err: fmt.Errorf("%w: %w", errBroken, err)}
+		return received{err: fmt.Errorf("%w: %w", ErrBroken, err)}
 	}
 	f, err := decodeFrame(m)
 	return received{f, err}
@@ -139,7 +139,7 @@ func (c *channel) recv(ctx context.Context, t psi.FrameType, within time.Duratio
 	case r, open := <-c.in:
 		switch {
 		case !open || errors.Is(r.err, io.EOF):
-			return psi.Frame{}, fmt.Errorf("%w while waiting for %v", errBroken, t)
+			return psi.Frame{}, fmt.Errorf("%w while waiting for %v", ErrBroken, t)
 		case r.err != nil:
 			return psi.Frame{}, r.err
 		case r.frame.Type != t:
@@ -188,7 +188,7 @@ func (c *channel) send(ctx context.Context, f psi.Frame) error {
 	select {
 	case err := <-c.sent:
 		if err != nil {
-			return c.why(fmt.Errorf("%w while sending %v: %w", errBroken, f.Type, err))
+			return c.why(fmt.Errorf("%w while sending %v: %w", ErrBroken, f.Type, err))
 		}
 		c.lastSent += uint64(len(f.Body))
 		return nil

@@ -103,7 +103,7 @@ func (s *Session) Close() { s.ch.close() }
 // session itself or is gone. It is the only way an error leaves this company.
 func (s *Session) Abort(err error) {
 	var peer *PeerAbort
-	if err == nil || errors.As(err, &peer) || errors.Is(err, errBroken) {
+	if err == nil || errors.As(err, &peer) || errors.Is(err, ErrBroken) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)

@@ -465,7 +465,7 @@ func TestErrorsCarryACodeAndNoValue(t *testing.T) {
 		context.DeadlineExceeded:            psi.AbortTimeout,
 		fmt.Errorf("x: %w", psi.AbortProof): psi.AbortProof,
 		&PeerAbort{psi.AbortBusy}:           psi.AbortBusy,
-		fmt.Errorf("%w: more", errBroken):   psi.AbortInternal,
+		fmt.Errorf("%w: more", ErrBroken):   psi.AbortInternal,
 	} {
 		if got := Code(err); got != want {
 			t.Errorf("%v: code %d, want %d", err, got, want)
