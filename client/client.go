@@ -125,28 +125,42 @@ func (c *Client) progress(step session.Step, done, total uint64) {
 	}
 }
 
-// open starts a call and says who is at its other end.
-func (c *Client) open(ctx context.Context) (ampsiv1.Match_SessionClient, identity.Peer, error) {
-	stream, err := c.match.Session(ctx)
-	if err != nil {
-		return nil, identity.Peer{}, refusal(err)
+// open starts a call and says who is at its other end. The call outlives ctx, so
+// that the platform can still be told why it ends; hangUp ends it.
+func (c *Client) open(ctx context.Context) (stream ampsiv1.Match_SessionClient, platform identity.Peer, hangUp context.CancelFunc, err error) {
+	call, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	connected := context.AfterFunc(ctx, hangUp)
+	stream, err = c.match.Session(call)
+	connected()
+	switch {
+	case err == nil:
+		platform, err = c.platform(stream.Context())
+	case ctx.Err() != nil:
+		err = fmt.Errorf("client: connect to the platform: %w", context.Cause(ctx))
+	default:
+		err = refusal(err)
 	}
-	at, ok := peer.FromContext(stream.Context())
+	if err != nil {
+		hangUp()
+	}
+	return stream, platform, hangUp, err
+}
+
+// platform says who is at the other end of a call.
+func (c *Client) platform(call context.Context) (identity.Peer, error) {
+	at, ok := peer.FromContext(call)
 	if !ok {
-		return nil, identity.Peer{}, errors.New("client: the connection has no peer")
+		return identity.Peer{}, errors.New("client: the connection has no peer")
 	}
 	info, ok := at.AuthInfo.(credentials.TLSInfo)
 	if !ok {
-		return nil, identity.Peer{}, errors.New("client: the connection is not TLS")
+		return identity.Peer{}, errors.New("client: the connection is not TLS")
 	}
 	platform, err := identity.PeerOf(info.State)
-	if err != nil {
-		return nil, identity.Peer{}, err
+	if err == nil && platform.ID != c.c.Platform {
+		err = identity.ErrUnknown
 	}
-	if platform.ID != c.c.Platform {
-		return nil, identity.Peer{}, identity.ErrUnknown
-	}
-	return stream, platform, nil
+	return platform, err
 }
 
 // refusal makes of a failed connection what it means. gRPC keeps of a handshake's

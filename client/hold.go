@@ -92,10 +92,11 @@ func (c *Client) evaluate(ctx context.Context, key *psi.Key, list *audience.List
 func (c *Client) hold(ctx context.Context, name string, key *psi.Key, tokens *table.Table, report *Report) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.c.Policy.SessionSeconds)*time.Second)
 	defer cancel()
-	stream, platform, err := c.open(ctx)
+	stream, platform, hangUp, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
+	defer hangUp()
 	s, err := session.Ask(ctx, stream, c.session(platform), name)
 	if err != nil {
 		return err
@@ -104,7 +105,6 @@ func (c *Client) hold(ctx context.Context, name string, key *psi.Key, tokens *ta
 	defer func() {
 		if err != nil {
 			s.Abort(err)
-			_ = stream.CloseSend() // the failure that ended the session is the one to report
 			s.Drain()
 		}
 		report.finish(s, err)

@@ -31,8 +31,8 @@ var methods = map[string]bool{
 }
 
 // GRPCOptions returns the settings that a grpc.Server on the internet needs, all
-// but its credentials, which are Server.TLS. No compression is registered: group
-// elements do not compress, and a bomb can't be sent.
+// but its credentials, which are Server.TLS. No compression is registered, and
+// Server refuses calls that are compressed.
 func GRPCOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),

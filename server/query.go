@@ -217,20 +217,28 @@ func (r *run) keep(failure error) {
 	if r.session.SID() == ([32]byte{}) {
 		return
 	}
-	outcome := "complete"
-	if failure != nil {
-		outcome = session.Code(failure).Error()
-	}
 	// The stream may be gone; the record must be kept all the same.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := r.record(ctx, outcome); err != nil {
+	if err := r.record(ctx, outcome(failure)); err != nil {
 		r.log.Error("session not recorded", "sid", r.sidText(), "error", err)
 		return
 	}
 	if failure == nil {
 		r.log.Info("session complete", "sid", r.sidText(), "took", time.Since(r.started))
 	}
+}
+
+// outcome says how a session ended. A call is cancelled when its connection goes,
+// and that is noticed as either of two errors.
+func outcome(failure error) string {
+	switch {
+	case failure == nil:
+		return "complete"
+	case errors.Is(failure, session.ErrBroken) || errors.Is(failure, context.Canceled):
+		return "connection lost"
+	}
+	return session.Code(failure).Error()
 }
 
 // record writes down what is known of the session: before the first question

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
@@ -122,6 +123,10 @@ func (s *Server) Session(stream ampsiv1.Match_SessionServer) error {
 		return refuse(stream, psi.AbortAuth)
 	}
 	log := s.c.Log.With("partner", partner.Name)
+	if compressed(stream.Context()) {
+		log.Warn("session refused: it is compressed")
+		return refuse(stream, psi.AbortMalformed)
+	}
 	if !s.places.take(advertiser.ID) {
 		log.Warn("session refused: no place is free")
 		return refuse(stream, psi.AbortBusy)
@@ -136,6 +141,15 @@ func (s *Server) Session(stream ampsiv1.Match_SessionServer) error {
 		return aborted(session.Code(err))
 	}
 	return nil
+}
+
+// compressed reports whether the messages of a call are compressed. None may be
+// (PROTOCOL.md §13): that would let bombs in, and the lengths of frames depend on
+// what is in them. This package registers no compressor, but the program around it
+// may have done so for its own ends, and gRPC has one list of them for all.
+func compressed(call context.Context) bool {
+	s, ok := grpc.ServerTransportStreamFromContext(call).(interface{ RecvCompress() string })
+	return ok && s.RecvCompress() != "" && s.RecvCompress() != encoding.Identity
 }
 
 // refuse ends a call before any session.
