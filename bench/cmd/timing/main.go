@@ -76,11 +76,12 @@ This is detection, not proof: "none found" means none that so many samples could
 
 t is of all samples; max |t| is the largest after cutting off the slowest samples at various
 points, which interrupts lengthen. Up to %.1f there is no evidence of a difference; above %.0f there
-is one; between them, run it again. The controls show that the test works: one takes variable
+is one; between them, run it again. "Visible" is how many nanoseconds of difference would have been
+evident: a busy machine hides more. The controls show that the test works: one takes variable
 time and must be found, and one has no fixed kind and must not be.
 
-| path | operation | fixed at | samples | mean fixed, ns | mean random, ns | t | max |t| | verdict |
-|---|---|---|--:|--:|--:|--:|--:|---|
+| path | operation | fixed at | samples | mean fixed, ns | mean random, ns | visible, ns | t | max \|t\| | verdict |
+|---|---|---|--:|--:|--:|--:|--:|--:|---|
 `
 
 // line is the table's line for an operation, and whether it isn't as it should be.
@@ -94,8 +95,8 @@ func (m *measurement) line(implementation string, o operation) (line string, bad
 	case v == "DIFFERENT":
 		bad = true
 	}
-	return fmt.Sprintf("| %s | %s | %s | %d + %d | %.0f | %.0f | %.2f | %.2f | %s |\n", implementation, o.name, o.fixed,
-		m.fixed, m.random, m.meanFixed, m.meanRandom, m.t, m.max, v), bad
+	return fmt.Sprintf("| %s | %s | %s | %d + %d | %.0f | %.0f | %.0f | %.2f | %.2f | %s |\n", implementation, o.name, o.fixed,
+		m.fixed, m.random, m.meanFixed, m.meanRandom, m.visible, m.t, m.max, v), bad
 }
 
 // Of |t|: what is no evidence, and what is beyond doubt (dudect's bounds are 4.5,

@@ -3,6 +3,8 @@ package main
 import (
 	"math/rand/v2"
 
+	gtank "github.com/gtank/ristretto255"
+
 	"github.com/overlap-psi/overlap/internal/input"
 	"github.com/overlap-psi/overlap/internal/ristretto"
 	"github.com/overlap-psi/overlap/psi"
@@ -181,10 +183,11 @@ func ofInputs(rng *rand.Rand) trial {
 	}
 }
 
-// controls show what the test can find and that it finds nothing in nothing.
+// controls show what the test can find and that it finds nothing in nothing. The
+// one that takes variable time is gtank's and nothing of Overlap's: SumVartime may
+// take it and needn't.
 func controls() []operation {
-	variable := ofScalars("control: SumVartime", "0", func(v *ristretto.Vector, _ *ristretto.Base, r []ristretto.Scalar) { v.SumVartime(r) })
-	variable.variable = true
+	variable := operation{name: "control: gtank's VarTimeMultiScalarMult", fixed: "0", variable: true, prepare: ofGtank}
 	same := ofScalars("control: MulEncode", "random too", func(v *ristretto.Vector, _ *ristretto.Base, r []ristretto.Scalar) {
 		var out [batch][32]byte
 		v.MulEncode(out[:], &r[0])
@@ -197,6 +200,24 @@ func controls() []operation {
 		return t
 	}
 	return []operation{variable, same}
+}
+
+func ofGtank(rng *rand.Rand) trial {
+	g := []*gtank.Element{gtank.NewGeneratorElement()}
+	var r [block]*gtank.Scalar
+	return trial{
+		set: func(i int, fixed bool) {
+			u := draw(rng)
+			if fixed {
+				u = [64]byte{}
+			}
+			var err error
+			if r[i], err = gtank.NewScalar().SetUniformBytes(u[:]); err != nil {
+				panic("timing: gtank takes no 64 bytes")
+			}
+		},
+		run: func(i int) { gtank.NewIdentityElement().VarTimeMultiScalarMult(r[i:i+1], g) },
+	}
 }
 
 // uniform returns the 64 bytes that a fixed secret is made of.

@@ -60,6 +60,9 @@ func TestJudge(t *testing.T) {
 		if math.Abs(m.t) > silent {
 			t.Errorf("longer by %v: t of all = %v: the tail should hide it", longer, m.t)
 		}
+		if m.visible < 0.5 || m.visible > 2 { // 10·√(2·10²/10⁴), and less for what is cut off
+			t.Errorf("longer by %v: %v ns would be visible", longer, m.visible)
+		}
 		if m.fixed+m.random != 20_000 || m.fixed < 9_000 || m.random < 9_000 {
 			t.Errorf("%d + %d samples", m.fixed, m.random)
 		}
