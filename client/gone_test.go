@@ -104,15 +104,25 @@ func TestPlatformDoesNotAnswer(t *testing.T) {
 		want   time.Duration
 	}{{agreed(t), 30 * time.Minute}, {agreed(t, "session_seconds = 60"), time.Minute}} {
 		inBubble(t, c.policy, 1, func(t *testing.T, w *world) {
+			var hungUp atomic.Bool
 			w.instead = func(s grpc.ServerStream) error {
 				<-s.Context().Done()
+				hungUp.Store(true)
 				return s.Context().Err()
 			}
+			conn := w.dial()
+			defer conn.Close()
+			m, err := client.New(conn, w.Config)
+			must(t, err)
 			started := time.Now()
-			_, err := w.match(t.Context(), "spring", 0, 5)
+			_, err = m.Match(t.Context(), "spring", w.list(0, 5))
 			wantCode(t, err, psi.AbortTimeout)
 			if took := time.Since(started); took < c.want || took > c.want+5*time.Second {
 				t.Errorf("given up after %v, want %v", took, c.want)
+			}
+			synctest.Wait()
+			if !hungUp.Load() { // though the connection is there
+				t.Error("the call goes on")
 			}
 		})
 	}

@@ -136,19 +136,23 @@ func TestTornLineIsWrittenOver(t *testing.T) {
 	}
 	whole := contents(t, j)
 	first := bytes.IndexByte(whole, '\n') + 1
+	torn := [][]byte{bytes.Repeat([]byte("{"), 1000), make([]byte, 1000)} // longer than what is written over it
 	for end := first; end < len(whole); end++ {
-		if err := os.WriteFile(j.path, whole[:end], 0o600); err != nil {
+		torn = append(torn, whole[first:end])
+	}
+	for i, tail := range torn {
+		if err := os.WriteFile(j.path, append(whole[:first:first], tail...), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		// Of the 9, 3 are asked.
 		if err := errors.Join(charge(), charge()); err != nil {
-			t.Fatalf("cut at byte %d: %v", end, err)
+			t.Fatalf("torn line %d: %v", i, err)
 		}
 		if err := charge(); !errors.Is(err, ErrBudget) {
-			t.Fatalf("cut at byte %d: %v", end, err)
+			t.Fatalf("torn line %d: %v", i, err)
 		}
-		if text := contents(t, j); !bytes.HasPrefix(text, whole[:first]) || bytes.Count(text, []byte("\n")) != 3 {
-			t.Fatalf("cut at byte %d: the journal has other lines", end)
+		if text := contents(t, j); !bytes.HasPrefix(text, whole[:first]) || bytes.Count(text, []byte("\n")) != 3 || text[len(text)-1] != '\n' {
+			t.Fatalf("torn line %d: the journal has other lines", i)
 		}
 	}
 }
@@ -198,7 +202,7 @@ func TestJournalIsItsOwnersOnly(t *testing.T) {
 // Goroutines over two handles, and two more processes, charge as long as they
 // may: together the limit, exactly. Each process is this test itself.
 func TestConcurrentChargesKeepTheLimit(t *testing.T) {
-	const limit, of = 120, "OVERLAP_TEST_CHARGE"
+	const limit, of = 900, "OVERLAP_TEST_CHARGE"
 	if dir := os.Getenv(of); dir != "" {
 		fmt.Println("charged", chargeAll(t, journalIn(t, dir), limit))
 		return

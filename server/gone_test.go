@@ -294,7 +294,10 @@ func TestSessionIsOnRecordBeforeTheFirstQuestion(t *testing.T) {
 			t.Fatal("a wrong answer is accepted")
 		}
 		synctest.Wait()
-		if len(atBlinded) != 1 || atBlinded[0].Outcome != "open" || atBlinded[0].QHat != 1024 || atBlinded[0].NHat != 1024 ||
+		if len(atBlinded) != 1 {
+			t.Fatalf("%d sessions are on record before the first question", len(atBlinded))
+		}
+		if atBlinded[0].Outcome != "open" || atBlinded[0].QHat != 1024 || atBlinded[0].NHat != 1024 ||
 			atBlinded[0].Peer != w.shop.identity.ID() || atBlinded[0].Audience != "spring" || len(atBlinded[0].Receipt) == 0 {
 			t.Errorf("before the first question: %v", outcomes(atBlinded))
 		}
