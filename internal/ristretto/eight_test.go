@@ -2,6 +2,7 @@ package ristretto
 
 import (
 	"fmt"
+	"math/big"
 	"testing"
 
 	"github.com/bwesterb/go-ristretto/edwards25519"
@@ -73,15 +74,22 @@ func TestEightIsOne(t *testing.T) {
 // with another behind it.
 func TestRefusedInEveryLane(t *testing.T) {
 	good := encode(FromUniform(newSource(80).uniform(2*width + 1)))
+	bad := invalid(t)
+	for n := range int64(19) { // all that are p or more
+		bad = append(bad, littleEndian(new(big.Int).Add(refP, big.NewInt(n))))
+	}
+	high, negative := good[0], littleEndian(neg(fromLittleEndian(good[0][:])))
+	high[31] |= 0x80
+	bad = append(bad, high, negative)
 	eachImplementation(t, func(t *testing.T) {
-		for _, enc := range invalid(t) {
+		for _, enc := range bad {
 			for at := range good {
-				bad := append([][32]byte(nil), good...)
-				bad[at] = enc
-				checkRefused(t, bad, at)
-				checkRefused(t, bad[:at+1], at)
-				bad[len(bad)-1] = enc
-				checkRefused(t, bad, at)
+				batch := append([][32]byte(nil), good...)
+				batch[at] = enc
+				checkRefused(t, batch, at)
+				checkRefused(t, batch[:at+1], at)
+				batch[len(batch)-1] = enc
+				checkRefused(t, batch, at)
 			}
 		}
 	})
