@@ -14,10 +14,12 @@ const mask52 = 1<<52 - 1
 
 // Multiples of p = 2²⁵⁵ − 19 that are added before a subtraction. Limbs of fourP
 // are above 2^52, so above a reduced one; those of bigP are above 2^59, so above
-// a product's.
+// a product's; and those of hugeP are above 2^60.9, so above bigP's and a
+// product's together.
 var (
 	fourP = [5]uint64{(mask51 - 18) << 2, mask51 << 2, mask51 << 2, mask51 << 2, mask51 << 2}
 	bigP  = [5]uint64{(mask51 - 18) << 9, mask51 << 9, mask51 << 9, mask51 << 9, mask51 << 9}
+	hugeP = [5]uint64{(mask51 - 18) << 10, mask51 << 10, mask51 << 10, mask51 << 10, mask51 << 10}
 )
 
 // carry: x below 2^62; z below 2^51 + 19·2^11, less than 2^51 + 2^16.
@@ -127,11 +129,11 @@ func canonicalGeneric(z, x *lanes) {
 	}
 }
 
-// doubleGeneric: products are below 2^59, so F is below 2^59 + 2^60, G and H
-// below 2^60 + 2^53 and E below 2^59 + 2^53, all uncarried.
+// doubleGeneric: products are below 2^59, so F is below 2^59 + 2^60, G below 2^60,
+// E below 2^59 + 2^53 and H below 2^60 + 2^61, all uncarried.
 func doubleGeneric(p *points, n int) {
 	for range n {
-		var xx, yy, zz, ss, t loose
+		var xx, yy, zz, ss, ff, t loose
 		var e, f, g, h lanes
 		xx.mul(&p.x, &p.x)
 		yy.mul(&p.y, &p.y)
@@ -139,14 +141,14 @@ func doubleGeneric(p *points, n int) {
 		addGeneric(&e, &p.x, &p.y)
 		ss.mul(&e, &e)
 
-		t.sub(&yy, &xx, &bigP)
-		f.carry(&t)
+		ff.sub(&yy, &xx, &bigP)
+		f.carry(&ff)
 		t.add(&yy, &xx)
 		g.carry(&t)
 		t.sub(&ss, (*loose)(&g), &fourP)
 		e.carry(&t)
 		t.add(&zz, &zz)
-		t.sub(&t, (*loose)(&f), &fourP)
+		t.sub(&t, &ff, &hugeP)
 		h.carry(&t)
 
 		mulGeneric(&p.x, &e, &h)

@@ -910,21 +910,6 @@ again:
 	VPSUBQ      Z15, Z5, Z5
 	VPADDQ.BCST big_p_1<>+0(SB), Z21, Z6
 	VPSUBQ      Z16, Z6, Z6
-	VPSRLQ      $0x33, Z6, Z22
-	VPANDQ      Z0, Z6, Z6
-	VPSRLQ      $0x33, Z5, Z23
-	VPADDQ      Z23, Z6, Z6
-	VPANDQ      Z0, Z5, Z5
-	VPSRLQ      $0x33, Z4, Z23
-	VPADDQ      Z23, Z5, Z5
-	VPANDQ      Z0, Z4, Z4
-	VPSRLQ      $0x33, Z3, Z23
-	VPADDQ      Z23, Z4, Z4
-	VPANDQ      Z0, Z3, Z3
-	VPSRLQ      $0x33, Z2, Z23
-	VPADDQ      Z23, Z3, Z3
-	VPANDQ      Z0, Z2, Z2
-	VPMADD52LUQ Z1, Z22, Z2
 	VPADDQ      Z12, Z17, Z12
 	VPADDQ      Z13, Z18, Z13
 	VPADDQ      Z14, Z19, Z14
@@ -950,15 +935,15 @@ again:
 	VPADDQ      Z9, Z9, Z9
 	VPADDQ      Z10, Z10, Z10
 	VPADDQ      Z11, Z11, Z11
-	VPADDQ.BCST four_p_0<>+0(SB), Z7, Z7
+	VPADDQ.BCST huge_p_0<>+0(SB), Z7, Z7
 	VPSUBQ      Z2, Z7, Z7
-	VPADDQ.BCST four_p_1<>+0(SB), Z8, Z8
+	VPADDQ.BCST huge_p_1<>+0(SB), Z8, Z8
 	VPSUBQ      Z3, Z8, Z8
-	VPADDQ.BCST four_p_1<>+0(SB), Z9, Z9
+	VPADDQ.BCST huge_p_1<>+0(SB), Z9, Z9
 	VPSUBQ      Z4, Z9, Z9
-	VPADDQ.BCST four_p_1<>+0(SB), Z10, Z10
+	VPADDQ.BCST huge_p_1<>+0(SB), Z10, Z10
 	VPSUBQ      Z5, Z10, Z10
-	VPADDQ.BCST four_p_1<>+0(SB), Z11, Z11
+	VPADDQ.BCST huge_p_1<>+0(SB), Z11, Z11
 	VPSUBQ      Z6, Z11, Z11
 	VPSRLQ      $0x33, Z11, Z17
 	VPANDQ      Z0, Z11, Z11
@@ -975,6 +960,21 @@ again:
 	VPADDQ      Z18, Z8, Z8
 	VPANDQ      Z0, Z7, Z7
 	VPMADD52LUQ Z1, Z17, Z7
+	VPSRLQ      $0x33, Z6, Z17
+	VPANDQ      Z0, Z6, Z6
+	VPSRLQ      $0x33, Z5, Z18
+	VPADDQ      Z18, Z6, Z6
+	VPANDQ      Z0, Z5, Z5
+	VPSRLQ      $0x33, Z4, Z18
+	VPADDQ      Z18, Z5, Z5
+	VPANDQ      Z0, Z4, Z4
+	VPSRLQ      $0x33, Z3, Z18
+	VPADDQ      Z18, Z4, Z4
+	VPANDQ      Z0, Z3, Z3
+	VPSRLQ      $0x33, Z2, Z18
+	VPADDQ      Z18, Z3, Z3
+	VPANDQ      Z0, Z2, Z2
+	VPMADD52LUQ Z1, Z17, Z2
 	VPSUBQ      Z17, Z17, Z17
 	VPMADD52LUQ Z11, Z3, Z17
 	VPMADD52LUQ Z10, Z4, Z17
@@ -1538,6 +1538,12 @@ GLOBL big_p_0<>(SB), RODATA|NOPTR, $8
 
 DATA big_p_1<>+0(SB)/8, $0x0ffffffffffffe00
 GLOBL big_p_1<>(SB), RODATA|NOPTR, $8
+
+DATA huge_p_0<>+0(SB)/8, $0x1fffffffffffb400
+GLOBL huge_p_0<>(SB), RODATA|NOPTR, $8
+
+DATA huge_p_1<>+0(SB)/8, $0x1ffffffffffffc00
+GLOBL huge_p_1<>(SB), RODATA|NOPTR, $8
 
 // func addCachedIFMA(p *points, q *cached)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512IFMA

@@ -27,9 +27,11 @@ func multipleOfP(name string, shift uint) (m multiple) {
 	return multiple{low, other, other, other, other}
 }
 
-// Limbs of 4p exceed reduced ones, limbs of 512p exceed uncarried products.
+// Limbs of fourP exceed reduced ones, of bigP uncarried products, and of hugeP
+// differences of those.
 func fourP() multiple { return multipleOfP("four_p", 2) }
 func bigP() multiple  { return multipleOfP("big_p", 9) }
+func hugeP() multiple { return multipleOfP("huge_p", 10) }
 
 // consts are the constants that every function keeps in registers.
 type consts struct{ mask, nineteen VecVirtual }

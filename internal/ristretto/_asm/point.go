@@ -34,12 +34,13 @@ func double() {
 
 	Label("again")
 	zz, xx, yy := c.square(loadFe(p, atZ)), c.square(loadFe(p, atX)), c.square(loadFe(p, atY))
-	f := c.less(yy, xx.ops(), bigP())
+	f := difference(yy, xx.ops(), bigP())
 	g := c.total(yy, xx.ops())
 	for i := range zz {
 		VPADDQ(zz[i], zz[i], zz[i])
 	}
-	h := c.less(zz, f.ops(), fourP())
+	h := c.less(zz, f.ops(), hugeP()) // not after f's carry: it would wait
+	c.carry(f)
 	c.product(f, h.ops()).store(p, atZ)
 	s := c.total(loadFe(p, atX), memory(p, atY))
 	c.product(f, g.ops()).store(p, atY)
