@@ -36,6 +36,9 @@ func (c *Client) Match(ctx context.Context, name string, list *audience.List) (*
 		return nil, err
 	}
 	defer tokens.Remove()
+	if tokens.Entries() > c.c.Policy.MaxNHat {
+		return nil, fmt.Errorf("client: the list is longer than the policy allows in a session (max_n_hat): %w", psi.AbortBudget)
+	}
 	report := c.newReport(name, list.Report(), counts, tokens.Entries())
 	err = c.hold(ctx, name, key, tokens, report)
 	report.Duration = time.Since(started)

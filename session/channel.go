@@ -107,7 +107,8 @@ func receive(st Stream) received {
 		if c := status.Code(err); c == codes.ResourceExhausted || c == codes.Unimplemented {
 			return received{err: fmt.Errorf("session: frame refused by the transport: %w", psi.AbortMalformed)}
 		}
-		return received{err: fmt.Errorf("%w: %w", ErrBroken, err)}
+		// The text of a status is the peer's; its code is one of gRPC's.
+		return received{err: fmt.Errorf("%w: %v", ErrBroken, status.Code(err))}
 	}
 	f, err := decodeFrame(m)
 	return received{f, err}

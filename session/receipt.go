@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -62,8 +63,11 @@ func ParseReceipt(file []byte) (*Receipt, error) {
 	dec := json.NewDecoder(bytes.NewReader(file))
 	dec.DisallowUnknownFields()
 	r := new(Receipt)
-	if err := dec.Decode(r); err != nil || r.Format != receiptFormat || dec.More() {
+	if err := dec.Decode(r); err != nil || r.Format != receiptFormat {
 		return nil, errors.New("session: not a receipt of this version")
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, errors.New("session: the receipt goes on after its end")
 	}
 	return r, nil
 }
