@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
@@ -71,6 +72,7 @@ func TestNothingOfAPersonIsLogged(t *testing.T) {
 
 		journal, err := os.ReadFile(filepath.Join(w.shop.Dir, "journal.jsonl"))
 		must(t, err)
+		synctest.Wait() // the last session is over at this end too
 		log := w.log.String()
 		if strings.Count(log, "session failed") < len(mischief) || strings.Count(log, "session opened") < len(mischief) {
 			t.Errorf("too little is logged to find anything in:\n%s", log)

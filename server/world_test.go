@@ -440,9 +440,11 @@ func (l *logbook) String() string {
 	return l.text.String()
 }
 
-// failures returns the codes and errors of the sessions that failed.
+// failures returns the codes and errors of the sessions that failed, once those
+// that have been told so are over at this end too.
 func (l *logbook) failures(t *testing.T) (codes []psi.AbortCode, errors []string) {
 	t.Helper()
+	synctest.Wait()
 	for line := range strings.Lines(l.String()) {
 		var entry struct {
 			Msg, Error string
