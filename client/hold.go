@@ -35,7 +35,12 @@ func (c *Client) Match(ctx context.Context, name string, list *audience.List) (*
 	if err != nil {
 		return nil, err
 	}
-	defer tokens.Remove()
+	defer func() {
+		// Without the session's key its tokens are noise, but none are meant to stay.
+		if err := tokens.Remove(); err != nil {
+			c.c.Log.WarnContext(ctx, "the session's table could not be removed", "error", err)
+		}
+	}()
 	if tokens.Entries() > c.c.Policy.MaxNHat {
 		return nil, fmt.Errorf("client: the list is longer than the policy allows in a session (max_n_hat): %w", psi.AbortBudget)
 	}

@@ -267,16 +267,20 @@ func (r *run) sidText() string {
 // close removes the session's files. The received table goes with them: if the
 // advertiser's key ever leaked, it could be inverted (PROTOCOL.md §8.2).
 func (r *run) close() {
+	var errs []error
 	if r.file != nil {
-		r.file.Close()
+		errs = append(errs, r.file.Close())
 		if r.fileName != "" {
-			os.Remove(r.fileName)
+			errs = append(errs, os.Remove(r.fileName))
 		}
 	}
 	if r.queries != nil {
-		r.queries.Close()
+		errs = append(errs, r.queries.Close())
 	}
 	if r.spool != nil {
-		r.spool.Close()
+		errs = append(errs, r.spool.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		r.log.Error("a session's files could not be removed", "sid", r.sidText(), "error", err)
 	}
 }

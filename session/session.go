@@ -129,8 +129,8 @@ func (s *Session) Drain() {
 	}
 }
 
-// Code returns what the other side may learn of err: one of thirteen constants,
-// and nothing of what failed or why. Every error crosses to the other company
+// Code returns what the other side may learn of err: one of the codes of
+// PROTOCOL.md §13, and nothing of what failed or why. Every error crosses to the other company
 // through here.
 func Code(err error) psi.AbortCode {
 	var code psi.AbortCode
