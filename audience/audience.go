@@ -308,6 +308,7 @@ func (l *List) readIdentifier(raw string, at cell, where place, verdict identifi
 		Sum:          sum,
 		Purpose:      consent.AdsMatching,
 		Status:       consent.Granted,
+		Basis:        consent.BasisConsent,
 		Jurisdiction: where.code,
 		CollectedAt:  l.o.At,
 	}, l.o.At)

@@ -21,14 +21,9 @@
 package consent
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
-
-	"github.com/overlap-psi/overlap/identifier"
 )
 
 // Purpose is what a person was told an identifier is for, by the notice shown
@@ -99,16 +94,18 @@ const (
 	Denied
 	Withdrawn
 	Expired
+	Retracted // the record was wrong, as by a mislabelled import: what it said never held
 )
 
 // Statuses has every Status once.
-var Statuses = [...]Status{Granted, Denied, Withdrawn, Expired}
+var Statuses = [...]Status{Granted, Denied, Withdrawn, Expired, Retracted}
 
 var statusNames = [...]string{
 	Granted:   "granted",
 	Denied:    "denied",
 	Withdrawn: "withdrawn",
 	Expired:   "expired",
+	Retracted: "retracted",
 }
 
 var errStatus = errors.New("consent: unknown status")
@@ -132,7 +129,7 @@ func ParseStatus(name string) (Status, error) {
 }
 
 // Valid reports whether s is in the closed list.
-func (s Status) Valid() bool { return Granted <= s && s <= Expired }
+func (s Status) Valid() bool { return Granted <= s && s <= Retracted }
 
 // String returns the status's name.
 func (s Status) String() string {
@@ -142,64 +139,61 @@ func (s Status) String() string {
 	return fmt.Sprintf("Status(%d)", uint8(s))
 }
 
+// Basis is the ground in law that a record was collected on. The list is closed,
+// and its zero value is no basis.
+type Basis uint8
+
+// The bases. Only the first three can ever be admitted, and where the law asks
+// for consent (NeedsConsent) only the first.
+const (
+	BasisConsent             Basis = iota + 1
+	BasisNoticeOptOut              // told, and did not opt out: the regime of the United States
+	BasisLegitimateInterests       // weighed against the person's
+	BasisContract                  // needed for what the person ordered, which advertising is not
+	BasisLegalObligation           // demanded by a law, which demands no advertising
+)
+
+// Bases has every Basis once.
+var Bases = [...]Basis{BasisConsent, BasisNoticeOptOut, BasisLegitimateInterests, BasisContract, BasisLegalObligation}
+
+var basisNames = [...]string{
+	BasisConsent:             "consent",
+	BasisNoticeOptOut:        "notice_opt_out",
+	BasisLegitimateInterests: "legitimate_interests",
+	BasisContract:            "contract",
+	BasisLegalObligation:     "legal_obligation",
+}
+
+var errBasis = errors.New("consent: unknown basis")
+
+// ParseBasis returns the basis of the given name. An unknown or empty name is an
+// error, never a basis.
+func ParseBasis(name string) (Basis, error) {
+	for _, b := range Bases {
+		if basisNames[b] == name {
+			return b, nil
+		}
+	}
+	return 0, errBasis
+}
+
+// Valid reports whether b is in the closed list.
+func (b Basis) Valid() bool { return BasisConsent <= b && b <= BasisLegalObligation }
+
+// Admissible reports whether a Rule may name b at all.
+func (b Basis) Admissible() bool { return BasisConsent <= b && b <= BasisLegitimateInterests }
+
+// String returns the basis's name.
+func (b Basis) String() string {
+	if b.Valid() {
+		return basisNames[b]
+	}
+	return fmt.Sprintf("Basis(%d)", uint8(b))
+}
+
 // Handle is the platform's opaque, stable name of one account, 32 bytes. It
 // stands for a person, so it prints as REDACTED. The zero Handle is no account.
 type Handle [32]byte
-
-// Record is one identifier of one account under one purpose, as it stands at
-// some moment. It prints as REDACTED.
-type Record struct {
-	Account      Handle           // zero at the advertiser, which has no accounts
-	Class        identifier.Class // the identifier's kind and profile
-	Sum          [32]byte         // h of PROTOCOL.md §3, SHA-256 of the normalised identifier
-	Purpose      Purpose
-	Status       Status
-	Jurisdiction string    // see ValidJurisdiction; empty: unknown
-	CollectedAt  time.Time // when Status came about; zero: unknown
-	SwitchedOff  bool      // the account holder's own switch against ads matching
-	Secret       [32]byte  // its leaves' salts derive from it; kept only with the record, zero at the advertiser
-}
-
-// recordDST separates a record's hash from every other one.
-const recordDST = "AMPSI-V01-record"
-
-// Hash returns the SHA-256 of the record's encoding, which is what a leaf says
-// of a record (PROTOCOL.md §10):
-//
-//	"AMPSI-V01-record" ‖ account(32) ‖ I2OSP(class,1) ‖ sum(32) ‖ I2OSP(purpose,1) ‖ I2OSP(status,1)
-//	‖ I2OSP(switched off,1) ‖ seconds(8) ‖ I2OSP(nanoseconds,4) ‖ I2OSP(len(jurisdiction),4) ‖ jurisdiction
-//
-// Integers are big-endian; seconds are those of CollectedAt since 1970 in UTC,
-// in two's complement. All but the last field are of fixed length, so two
-// records have one encoding only if they are equal. Secret is left out: whoever
-// is shown the record can compute its hash without it.
-func (r *Record) Hash() [32]byte {
-	var scratch [128]byte
-	b := append(scratch[:0], recordDST...)
-	b = append(b, r.Account[:]...)
-	b = append(b, byte(r.Class))
-	b = append(b, r.Sum[:]...)
-	b = append(b, byte(r.Purpose), byte(r.Status), 0)
-	if r.SwitchedOff {
-		b[len(b)-1] = 1
-	}
-	b = appendTime(b, r.CollectedAt)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(r.Jurisdiction)))
-	b = append(b, r.Jurisdiction...)
-	return sha256.Sum256(b)
-}
-
-// timeLen is the length of an encoded time.
-const timeLen = 8 + 4
-
-func appendTime(b []byte, t time.Time) []byte {
-	b = binary.BigEndian.AppendUint64(b, uint64(t.Unix()))
-	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))
-}
-
-func readTime(b []byte) time.Time {
-	return time.Unix(int64(binary.BigEndian.Uint64(b)), int64(binary.BigEndian.Uint32(b[8:]))).UTC()
-}
 
 const redacted = "REDACTED"
 
@@ -208,9 +202,3 @@ func (Handle) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
 
 // LogValue keeps the handle out of structured logs.
 func (Handle) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// Format prints REDACTED whatever the verb.
-func (Record) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
-
-// LogValue keeps the record out of structured logs.
-func (Record) LogValue() slog.Value { return slog.StringValue(redacted) }

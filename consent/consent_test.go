@@ -24,6 +24,7 @@ func granted() Record {
 		Sum:          sha256.Sum256([]byte("alice@example.com")),
 		Purpose:      AdsMatching,
 		Status:       Granted,
+		Basis:        BasisConsent,
 		Jurisdiction: "FR",
 		CollectedAt:  noon.Add(-time.Hour),
 		Secret:       [32]byte{1},
@@ -85,15 +86,19 @@ func TestRecordHashLayout(t *testing.T) {
 	rec := granted()
 	rec.Jurisdiction = "US-CA"
 	rec.CollectedAt = time.Unix(0x0102030405, 0x06070809).In(time.FixedZone("", 3600))
+	rec.Notice, rec.Surface, rec.Source = "ads@3", "app", "web-crm"
 	var b bytes.Buffer
 	b.WriteString("AMPSI-V01-record")
 	b.Write(rec.Account[:])
 	b.WriteByte(0x01)
 	b.Write(rec.Sum[:])
-	b.Write([]byte{6, 1, 0})
+	b.Write([]byte{6, 1, 1, 0})
 	b.Write([]byte{0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
-	b.Write([]byte{0, 0, 0, 5})
-	b.WriteString("US-CA")
+	b.WriteString("\x00\x00\x00\x05US-CA")
+	b.WriteString("\x00\x00\x00\x05ads@3")
+	b.WriteString("\x00\x00\x00\x03app")
+	b.WriteString("\x00\x00\x00\x00")
+	b.WriteString("\x00\x00\x00\x07web-crm")
 	if got, want := rec.Hash(), sha256.Sum256(b.Bytes()); got != want {
 		t.Fatalf("hash %x, want %x", got, want)
 	}
@@ -103,7 +108,7 @@ func TestRecordHashLayout(t *testing.T) {
 func TestRecordHashKnownAnswer(t *testing.T) {
 	rec := granted()
 	hash := rec.Hash()
-	const want = "0a6f66b3d5901aab11be7926c8ca82743096018b575e5e8d4661887ba96096ef"
+	const want = "8bd93019dd1c391590cc7ea8f775a576b9f6c206b5db70f610e8c0e3a0fd4d5a"
 	if got := hex.EncodeToString(hash[:]); got != want {
 		t.Fatalf("hash %s, want %s", got, want)
 	}
@@ -124,6 +129,11 @@ func TestRecordHashCoversEveryFieldButSecret(t *testing.T) {
 		"before 1970":  func(r *Record) { r.CollectedAt = time.Unix(-1, 0) },
 		"no time":      func(r *Record) { r.CollectedAt = time.Time{} },
 		"switch":       func(r *Record) { r.SwitchedOff = true },
+		"basis":        func(r *Record) { r.Basis = BasisNoticeOptOut },
+		"notice":       func(r *Record) { r.Notice = "FR" },
+		"surface":      func(r *Record) { r.Surface = "FR" },
+		"reference":    func(r *Record) { r.Reference = "FR" },
+		"source":       func(r *Record) { r.Source = "FR" },
 	}
 	seen := map[[32]byte]string{base.Hash(): "nothing"}
 	for name, change := range changes {
@@ -136,6 +146,7 @@ func TestRecordHashCoversEveryFieldButSecret(t *testing.T) {
 	}
 	rec := base
 	rec.Secret = [32]byte{9}
+	rec.Fact = 17
 	rec.CollectedAt = rec.CollectedAt.In(time.FixedZone("", 7200))
 	if rec.Hash() != base.Hash() {
 		t.Error("the secret or the time zone changes the hash")

@@ -28,6 +28,22 @@ var isCountry = func() (set [26][26]bool) {
 	return set
 }()
 
+// optIn are the countries where advertising to a person takes that person's
+// consent: the European Economic Area, the United Kingdom and Switzerland, and
+// the parts of France and Finland that have codes of their own and the same law.
+var optIn = func() map[string]bool {
+	m := map[string]bool{}
+	for code := range strings.FieldsSeq("EU AT BE BG CH CY CZ DE DK EE ES FI FR GB GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK " +
+		"AX GF GP MF MQ RE YT") {
+		m[code] = true
+	}
+	return m
+}()
+
+// NeedsConsent reports whether the law of a valid jurisdiction lets only consent
+// be the basis of matching. Of an unknown one it is taken to.
+func NeedsConsent(j string) bool { return j == "" || optIn[j[:2]] }
+
 // ValidJurisdiction reports whether j is well formed: empty, which is unknown;
 // a country of ISO 3166-1 alpha-2 in capitals, "FR"; or that, a hyphen and one to
 // three capitals or digits, as ISO 3166-2 names a subdivision, "US-CA". Whether

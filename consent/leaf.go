@@ -19,22 +19,27 @@ const (
 	padSaltDST = "AMPSI-V01-pad-salt"
 )
 
-// leafLen is the length of a leaf's line: salt, h, class, record hash, account.
-const leafLen = 32 + 32 + 1 + 32 + 32
+// leafLen is the length of what a leaf is the hash of: salt, h, class, record
+// hash, account. lineLen is that of its line, with the number of its fact.
+const (
+	leafLen = 32 + 32 + 1 + 32 + 32
+	lineLen = leafLen + 8
+)
 
-// line is what a snapshot keeps of a leaf, which is also what the leaf is the
-// hash of:
+// line is what a snapshot keeps of a leaf: what the leaf is the hash of, and
+// which fact of the ledger it was made from.
 //
-//	salt(32) ‖ h(32) ‖ I2OSP(class,1) ‖ SHA-256(consent record)(32) ‖ account_handle(32)
+//	salt(32) ‖ h(32) ‖ I2OSP(class,1) ‖ SHA-256(consent record)(32) ‖ account_handle(32) ‖ I2OSP(fact,8)
 //
 // After a pad's salt come zeros; no leaf is of class 0.
-type line [leafLen]byte
+type line [lineLen]byte
 
 func (l *line) salt() *[32]byte       { return (*[32]byte)(l[0:32]) }
 func (l *line) sum() *[32]byte        { return (*[32]byte)(l[32:64]) }
 func (l *line) class() byte           { return l[64] }
 func (l *line) recordHash() *[32]byte { return (*[32]byte)(l[65:97]) }
 func (l *line) account() *[32]byte    { return (*[32]byte)(l[97:129]) }
+func (l *line) fact() uint64          { return binary.BigEndian.Uint64(l[leafLen:]) }
 
 func (l *line) isPad() bool { return l.class() == 0 }
 
@@ -44,7 +49,7 @@ func (l *line) hash() [32]byte {
 	if l.isPad() {
 		return sha256.Sum256(append(append(scratch[:0], padDST...), l.salt()[:]...))
 	}
-	return sha256.Sum256(append(append(scratch[:0], leafDST...), l[:]...))
+	return sha256.Sum256(append(append(scratch[:0], leafDST...), l[:leafLen]...))
 }
 
 // compare orders leaves by (account handle, class, h).
@@ -71,6 +76,7 @@ func newLine(id *[32]byte, rec *Record) line {
 	l[64] = byte(rec.Class)
 	*l.recordHash() = rec.Hash()
 	*l.account() = rec.Account
+	binary.BigEndian.PutUint64(l[leafLen:], rec.Fact)
 
 	var scratch [len(saltDST) + 32 + 32 + 1 + 32]byte
 	b := append(scratch[:0], saltDST...)
@@ -144,6 +150,10 @@ func (l Leaf) Class() identifier.Class { return identifier.Class(l.line.class())
 
 // Account returns the account that the identifier belongs to, zero of a pad.
 func (l Leaf) Account() Handle { return *l.line.account() }
+
+// Fact returns the number of the ledger's line that the leaf was made from, 0 of
+// a pad.
+func (l Leaf) Fact() uint64 { return l.line.fact() }
 
 // Salt returns salt_i, on which the blind of the query made from this leaf
 // depends (PROTOCOL.md §10). It is secret.

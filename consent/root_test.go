@@ -16,8 +16,9 @@ func TestConsentRootKnownAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	rec := Record{
-		Class: alice.Class(), Sum: alice.Sum(), Purpose: AdsMatching, Status: Granted, Jurisdiction: "US-CA",
+		Class: alice.Class(), Sum: alice.Sum(), Purpose: AdsMatching, Status: Granted, Basis: BasisConsent, Jurisdiction: "US-CA",
 		CollectedAt: time.Unix(1_790_000_000, 123_456_000), Secret: run(1),
+		Notice: "ads@3", Surface: "app", Source: "web-crm", Fact: 9, // the number is in no hash
 	}
 	for i := range rec.Account {
 		rec.Account[i] = 0x11
@@ -29,7 +30,7 @@ func TestConsentRootKnownAnswer(t *testing.T) {
 	if err != nil || leaves != 1 || size != 1024 {
 		t.Fatalf("%d leaves, size %d, %v", leaves, size, err)
 	}
-	if got := hexOf(root[:]); got != "3e639a668c610d62312afbfbc414ef6368c5ab431c2b96b98e9ea0caa3299385" {
+	if got := hexOf(root[:]); got != "ed9569d5fc48542da8f03e26dd91d84288de05e85338dd2137245a72e6b755c2" {
 		t.Errorf("consent_root %s", got)
 	}
 }

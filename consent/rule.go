@@ -16,6 +16,10 @@ import (
 type Rule struct {
 	// Classes are the admitted profiles; none admits nobody.
 	Classes []identifier.Class
+	// Bases are the admitted grounds in law; none means consent alone. Where the
+	// law asks for consent (NeedsConsent) nothing else is admitted whatever they
+	// say, nor is a basis anywhere that is not Admissible.
+	Bases []Basis
 	// Jurisdictions, if there are any, are the only ones admitted, and an unknown
 	// jurisdiction is then refused. A country's code admits its subdivisions. None
 	// admits every jurisdiction, also an unknown one: the granted record is the
@@ -36,20 +40,22 @@ const (
 	RefusedDenied                Refusal = "DENIED"
 	RefusedWithdrawn             Refusal = "WITHDRAWN"
 	RefusedExpired               Refusal = "EXPIRED"
+	RefusedRetracted             Refusal = "RETRACTED"
 	RefusedStatus                Refusal = "STATUS"       // not in the closed list
 	RefusedSwitchedOff           Refusal = "SWITCHED_OFF" // by the account holder
 	RefusedZero                  Refusal = "ZERO"         // no identifier
 	RefusedClass                 Refusal = "CLASS"        // a profile that the rule does not admit
 	RefusedJurisdictionMalformed Refusal = "JURISDICTION_MALFORMED"
 	RefusedJurisdiction          Refusal = "JURISDICTION" // not among those the rule lists
+	RefusedBasis                 Refusal = "BASIS"        // not one that the rule, or the law there, admits
 	RefusedFuture                Refusal = "FUTURE"       // collected after the moment asked about
 	RefusedAge                   Refusal = "AGE"          // older than the rule's maximum
 )
 
 // Refusals has every Refusal once.
 var Refusals = [...]Refusal{
-	RefusedPurpose, RefusedDenied, RefusedWithdrawn, RefusedExpired, RefusedStatus, RefusedSwitchedOff,
-	RefusedZero, RefusedClass, RefusedJurisdictionMalformed, RefusedJurisdiction, RefusedFuture, RefusedAge,
+	RefusedPurpose, RefusedDenied, RefusedWithdrawn, RefusedExpired, RefusedRetracted, RefusedStatus, RefusedSwitchedOff,
+	RefusedZero, RefusedClass, RefusedJurisdictionMalformed, RefusedJurisdiction, RefusedBasis, RefusedFuture, RefusedAge,
 }
 
 // Error returns the reason after the package's name; string(r) is the bare reason.
@@ -101,6 +107,8 @@ func (r Rule) refuse(rec *Record, at time.Time) Refusal {
 		return RefusedJurisdictionMalformed
 	case !r.admitsJurisdiction(rec.Jurisdiction):
 		return RefusedJurisdiction
+	case !r.admitsBasis(rec.Basis, rec.Jurisdiction):
+		return RefusedBasis
 	case rec.CollectedAt.After(at):
 		return RefusedFuture
 	case r.MaxAge > 0 && at.Sub(rec.CollectedAt) > r.MaxAge:
@@ -117,8 +125,17 @@ func refuseStatus(s Status) Refusal {
 		return RefusedWithdrawn
 	case Expired:
 		return RefusedExpired
+	case Retracted:
+		return RefusedRetracted
 	}
 	return RefusedStatus
+}
+
+func (r Rule) admitsBasis(b Basis, jurisdiction string) bool {
+	if b == BasisConsent {
+		return len(r.Bases) == 0 || slices.Contains(r.Bases, b)
+	}
+	return b.Admissible() && !NeedsConsent(jurisdiction) && slices.Contains(r.Bases, b)
 }
 
 func (r Rule) admitsJurisdiction(j string) bool {

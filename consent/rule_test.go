@@ -24,6 +24,7 @@ func TestOneCombinationPasses(t *testing.T) {
 		for status := range 256 {
 			for _, off := range []bool{false, true} {
 				rec := granted()
+				rec.Jurisdiction = "JP" // nothing but the rule asks for consent there
 				rec.Purpose, rec.Status, rec.SwitchedOff = Purpose(purpose), Status(status), off
 				e, err := openRule.Admit(&rec, noon)
 				if err != nil {
@@ -49,6 +50,7 @@ func TestRuleCannotNameAPurpose(t *testing.T) {
 	rule := reflect.TypeFor[Rule]()
 	want := map[string]reflect.Type{
 		"Classes":       reflect.TypeFor[[]identifier.Class](),
+		"Bases":         reflect.TypeFor[[]Basis](), // Admissible ones only, and where consent is needed only that
 		"Jurisdictions": reflect.TypeFor[[]string](),
 		"MaxAge":        reflect.TypeFor[time.Duration](),
 	}
@@ -71,6 +73,7 @@ func TestRefusals(t *testing.T) {
 		Jurisdictions: []string{"FR", "US-CA"},
 		MaxAge:        24 * time.Hour,
 	}
+	wide := Rule{Classes: openRule.Classes, Bases: []Basis{BasisNoticeOptOut, BasisLegitimateInterests, BasisContract, BasisLegalObligation}}
 	tests := []struct {
 		name   string
 		rule   Rule
@@ -101,6 +104,15 @@ func TestRefusals(t *testing.T) {
 		{"listed subdivision", ruled, func(r *Record) { r.Jurisdiction = "US-CA" }, ""},
 		{"other subdivision", ruled, func(r *Record) { r.Jurisdiction = "US-NY" }, RefusedJurisdiction},
 		{"country of a listed subdivision", ruled, func(r *Record) { r.Jurisdiction = "US" }, RefusedJurisdiction},
+		{"no basis", openRule, func(r *Record) { r.Basis = 0 }, RefusedBasis},
+		{"told, may opt out, no such rule", openRule, func(r *Record) { r.Jurisdiction, r.Basis = "US", BasisNoticeOptOut }, RefusedBasis},
+		{"told, may opt out", wide, func(r *Record) { r.Jurisdiction, r.Basis = "US-CA", BasisNoticeOptOut }, ""},
+		{"told, may opt out, in France", wide, func(r *Record) { r.Basis = BasisNoticeOptOut }, RefusedBasis},
+		{"told, may opt out, in a part of Switzerland", wide, func(r *Record) { r.Jurisdiction, r.Basis = "CH-ZH", BasisLegitimateInterests }, RefusedBasis},
+		{"told, may opt out, nobody knows where", wide, func(r *Record) { r.Jurisdiction, r.Basis = "", BasisNoticeOptOut }, RefusedBasis},
+		{"a contract, though the rule has it", wide, func(r *Record) { r.Jurisdiction, r.Basis = "US", BasisContract }, RefusedBasis},
+		{"consent, which the rule lacks", wide, func(r *Record) { r.Jurisdiction = "US" }, RefusedBasis},
+		{"retracted", openRule, func(r *Record) { r.Status = Retracted }, RefusedRetracted},
 		{"collected now", openRule, func(r *Record) { r.CollectedAt = noon }, ""},
 		{"collected a nanosecond later", openRule, func(r *Record) { r.CollectedAt = noon.Add(1) }, RefusedFuture},
 		{"of the maximum age", ruled, func(r *Record) { r.CollectedAt = noon.Add(-24 * time.Hour) }, ""},

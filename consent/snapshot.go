@@ -3,9 +3,11 @@ package consent
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"iter"
 	"time"
@@ -22,12 +24,15 @@ import (
 //
 //	header    "AMPSI-V01-snapshot" ‖ I2OSP(version,2) ‖ seconds(8) ‖ I2OSP(nanoseconds,4) ‖ id(32)
 //	line      see line: the leaves, then the pads
-//	trailer   I2OSP(leaves,8) ‖ I2OSP(size,8) ‖ root(32)
+//	trailer   I2OSP(leaves,8) ‖ I2OSP(size,8) ‖ root(32) ‖ facts(32)
+//
+// The root covers all of a line but the number of its fact; the trailer's facts,
+// the SHA-256 of those numbers in their order, covers that.
 const (
 	snapshotMagic   = "AMPSI-V01-snapshot"
-	snapshotVersion = 1
+	snapshotVersion = 2
 	headerLen       = len(snapshotMagic) + 2 + timeLen + 32
-	trailerLen      = 8 + 8 + 32
+	trailerLen      = 8 + 8 + 32 + 32
 )
 
 // Errors of reading and writing a snapshot.
@@ -58,7 +63,7 @@ var (
 // is over. With the same ledger, moment and id it can be written again, but for
 // the records that have been erased since.
 func WriteSnapshot(w io.Writer, id *[32]byte, rule Rule, at time.Time, pad func(leaves uint64) uint64, ledger iter.Seq2[Record, error]) (root tlog.Hash, leaves, size uint64, err error) {
-	s := &snapshotWriter{w: bufio.NewWriterSize(w, bufferLen), id: id}
+	s := &snapshotWriter{w: bufio.NewWriterSize(w, bufferLen), id: id, facts: sha256.New()}
 	s.writeHeader(at)
 	if err := s.writeLeaves(rule, at, ledger); err != nil {
 		return tlog.Hash{}, 0, 0, err
@@ -85,11 +90,12 @@ const bufferLen = 1 << 16
 // snapshotWriter writes lines and hashes them as it does. A bufio.Writer keeps
 // its first error, so the errors of single writes are found by Flush.
 type snapshotWriter struct {
-	w    *bufio.Writer
-	id   *[32]byte
-	tree merkle.Range
-	line line // the one being written
-	last line // the leaf before it
+	w     *bufio.Writer
+	id    *[32]byte
+	tree  merkle.Range
+	facts hash.Hash
+	line  line // the one being written
+	last  line // the leaf before it
 }
 
 func (s *snapshotWriter) writeHeader(at time.Time) {
@@ -135,6 +141,7 @@ func (s *snapshotWriter) writeLeaf(rec *Record) error {
 func (s *snapshotWriter) write() {
 	hash := s.line.hash()
 	s.tree.Append(merkle.LeafHash(hash[:]))
+	s.facts.Write(s.line[leafLen:])
 	s.w.Write(s.line[:])
 }
 
@@ -143,7 +150,7 @@ func (s *snapshotWriter) writeTrailer(leaves, size uint64, root tlog.Hash) {
 	b = binary.BigEndian.AppendUint64(b, leaves)
 	b = binary.BigEndian.AppendUint64(b, size)
 	b = append(b, root[:]...)
-	s.w.Write(b)
+	s.w.Write(s.facts.Sum(b))
 }
 
 // Snapshot is a written snapshot, open for reading. Its methods may be called
@@ -155,6 +162,7 @@ type Snapshot struct {
 	leaves uint64
 	size   uint64
 	root   tlog.Hash
+	facts  [32]byte
 }
 
 // ReadSnapshot opens the snapshot that is the first size bytes of r. It reads all
@@ -211,7 +219,7 @@ func (s *Snapshot) readHeader() error {
 
 func (s *Snapshot) readTrailer(size int64) error {
 	lines := size - int64(headerLen+trailerLen)
-	if lines < 0 || lines%leafLen != 0 {
+	if lines < 0 || lines%lineLen != 0 {
 		return damaged("length is not that of whole lines")
 	}
 	var b [trailerLen]byte
@@ -220,8 +228,9 @@ func (s *Snapshot) readTrailer(size int64) error {
 	}
 	s.leaves = binary.BigEndian.Uint64(b[:])
 	s.size = binary.BigEndian.Uint64(b[8:])
-	s.root = tlog.Hash(b[16:])
-	if s.size != uint64(lines/leafLen) || s.leaves > s.size {
+	s.root = tlog.Hash(b[16:48])
+	s.facts = [32]byte(b[48:])
+	if s.size != uint64(lines/lineLen) || s.leaves > s.size {
 		return damaged("counts differ from the length")
 	}
 	return nil
@@ -230,6 +239,7 @@ func (s *Snapshot) readTrailer(size int64) error {
 func (s *Snapshot) verify() error {
 	var tree merkle.Range
 	var last line
+	facts := sha256.New()
 	for leaf, err := range s.All() {
 		if err != nil {
 			return err
@@ -239,10 +249,14 @@ func (s *Snapshot) verify() error {
 		}
 		hash := leaf.line.hash()
 		tree.Append(merkle.LeafHash(hash[:]))
+		facts.Write(leaf.line[leafLen:])
 		last = leaf.line
 	}
-	if tree.Root() != s.root {
+	switch {
+	case tree.Root() != s.root:
 		return damaged("root differs")
+	case [32]byte(facts.Sum(nil)) != s.facts:
+		return damaged("the facts' numbers differ")
 	}
 	return nil
 }
@@ -274,7 +288,7 @@ func (s *Snapshot) Size() uint64 { return s.size }
 // Time returns the moment at which the leaves were eligible, in UTC.
 func (s *Snapshot) Time() time.Time { return s.at }
 
-func lineOffset(i uint64) int64 { return int64(headerLen) + int64(i)*leafLen }
+func lineOffset(i uint64) int64 { return int64(headerLen) + int64(i)*lineLen }
 
 // At returns leaf i, a pad if i is Len or more. It panics if i is not below Size.
 func (s *Snapshot) At(i uint64) (Leaf, error) {
@@ -291,7 +305,7 @@ func (s *Snapshot) At(i uint64) (Leaf, error) {
 // All returns every leaf in order, pads included. An error ends it.
 func (s *Snapshot) All() iter.Seq2[Leaf, error] {
 	return func(yield func(Leaf, error) bool) {
-		lines := io.NewSectionReader(s.r, lineOffset(0), int64(s.size)*leafLen)
+		lines := io.NewSectionReader(s.r, lineOffset(0), int64(s.size)*lineLen)
 		r := bufio.NewReaderSize(lines, bufferLen)
 		var leaf Leaf
 		for leaf.index = range s.size {

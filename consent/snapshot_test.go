@@ -408,7 +408,7 @@ func TestReadSnapshotFindsEveryChange(t *testing.T) {
 	if _, err := ReadSnapshot(bytes.NewReader(longer), int64(len(longer))); !errors.Is(err, ErrSnapshot) {
 		t.Fatalf("a byte more: %v", err)
 	}
-	if _, err := ReadSnapshot(bytes.NewReader(file), int64(len(file)+leafLen)); !errors.Is(err, ErrSnapshot) {
+	if _, err := ReadSnapshot(bytes.NewReader(file), int64(len(file)+lineLen)); !errors.Is(err, ErrSnapshot) {
 		t.Fatalf("said to be longer than it is: %v", err)
 	}
 }
@@ -417,7 +417,7 @@ func TestReadSnapshotFindsEveryChange(t *testing.T) {
 // file: what is left to find is what the root does not say.
 func forge(lines []line, leaves uint64) []byte {
 	var b bytes.Buffer
-	s := &snapshotWriter{w: bufio.NewWriter(&b), id: &testID}
+	s := &snapshotWriter{w: bufio.NewWriter(&b), id: &testID, facts: sha256.New()}
 	s.writeHeader(noon)
 	for _, s.line = range lines {
 		s.write()
@@ -484,7 +484,7 @@ func (d failingDisk) ReadAt(b []byte, off int64) (int, error) {
 
 func TestReadErrorsAreReported(t *testing.T) {
 	file, _, _, _ := writeAll(t, ledgerOf(13))
-	for _, end := range []int64{0, int64(headerLen), int64(headerLen + leafLen)} {
+	for _, end := range []int64{0, int64(headerLen), int64(headerLen + lineLen)} {
 		if _, err := ReadSnapshot(failingDisk{bytes.NewReader(file), end}, int64(len(file))); !errors.Is(err, errDisk) {
 			t.Errorf("readable up to %d: %v", end, err)
 		}

@@ -200,7 +200,7 @@ func TestRule(t *testing.T) {
 		identifier.PhoneE164:  nil,
 		identifier.EmailPlain: consent.RefusedClass,
 	} {
-		record := consent.Record{Class: class, Sum: [32]byte{1}, Purpose: consent.AdsMatching, Status: consent.Granted, CollectedAt: at}
+		record := consent.Record{Class: class, Sum: [32]byte{1}, Purpose: consent.AdsMatching, Status: consent.Granted, Basis: consent.BasisConsent, CollectedAt: at}
 		if _, err := rule.Admit(&record, at); err != want {
 			t.Errorf("%v: %v, want %v", class, err, want)
 		}

@@ -19,7 +19,7 @@ func admitted(addresses ...string) (in []psi.Input) {
 		id, err := identifier.EmailUID2.Normalize(address, identifier.Options{})
 		check(err)
 		eligible, err := rule.Admit(&consent.Record{
-			Class: id.Class(), Sum: id.Sum(), Purpose: consent.AdsMatching, Status: consent.Granted,
+			Class: id.Class(), Sum: id.Sum(), Purpose: consent.AdsMatching, Status: consent.Granted, Basis: consent.BasisConsent,
 		}, time.Now())
 		check(err)
 		in = append(in, eligible.Input())

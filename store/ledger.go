@@ -180,6 +180,7 @@ func (s *recordScanner) scan(row scanner) (r consent.Record, err error) {
 		return consent.Record{}, err
 	}
 	r.CollectedAt = fromMicros(collected)
+	r.Basis = consent.BasisConsent
 	r.Jurisdiction = s.intern(s.jurisdiction)
 	return r, cmp.Or(fixed((*[32]byte)(&r.Account), s.handle), fixed(&r.Sum, s.sum), fixed(&r.Secret, s.secret))
 }

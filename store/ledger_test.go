@@ -69,6 +69,7 @@ func TestFactsComeBackAsRecords(t *testing.T) {
 		secret, account := r.Secret, r.Account
 		r.Secret, r.Account = [32]byte{}, consent.Handle{}
 		want := consent.Record{
+			Basis: consent.BasisConsent,
 			Class: f.Class, Sum: f.Sum, Purpose: f.Purpose, Status: f.Status, Jurisdiction: f.Jurisdiction,
 			CollectedAt: f.CollectedAt.Truncate(time.Microsecond).UTC(),
 		}
