@@ -39,24 +39,25 @@ var rows = []row{
 	{pkg: "audit"},
 	{pkg: "proto", tree: true},
 	{pkg: "psi", imports: []string{"internal/input", "internal/merkle", "internal/ristretto", "internal/sha512x8"}},
+	{pkg: "consent/signal"},
 	{pkg: "consent", imports: []string{"identifier", "internal/input", "internal/merkle"}},
 	{pkg: "policy", imports: []string{"consent", "identifier", "psi", "release"}},
 	{pkg: "table", imports: []string{"psi"}},
-	{pkg: "audience", imports: []string{"consent", "identifier", "internal/sheet"}},
-	{pkg: "ledger", imports: []string{"consent", "identifier", "internal/sheet"}},
+	{pkg: "audience", imports: []string{"consent", "consent/signal", "identifier", "internal/sheet"}},
+	{pkg: "ledger", imports: []string{"consent", "consent/signal", "identifier", "internal/sheet"}},
 	{pkg: "store", imports: []string{"consent", "identifier"}},
 	{pkg: "session", imports: []string{"identity", "policy", "proto", "psi", "release", "table"}},
 	{pkg: "server", imports: []string{"audit", "consent", "identity", "policy", "proto", "psi", "release", "session", "store", "table"}},
 	{pkg: "client", imports: []string{"audience", "audit", "consent", "identity", "policy", "proto", "psi", "release", "session", "table"}},
 	{pkg: "bench", tree: true, imports: []string{"internal/ristretto", "identifier", "consent", "psi", "table"}},
 	{pkg: "cmd", tree: true, imports: []string{"internal/merkle", "internal/sheet", "identifier", "identity", "release", "audit", "consent",
-		"policy", "audience", "ledger", "store", "session", "server", "client"}},
+		"consent/signal", "policy", "audience", "ledger", "store", "session", "server", "client"}},
 }
 
 // pure packages compute: no network, file, clock or log. Of log/slog they may
 // use what keeps secrets out of other people's logs.
 var (
-	pure         = []string{"psi", "consent", "identifier"}
+	pure         = []string{"psi", "consent", "consent/signal", "identifier"}
 	pureBanned   = []string{"net", "os", "log", "syscall"}
 	clockReaders = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer"}
 	slogAllowed  = []string{"Value", "LogValuer", "StringValue"}
