@@ -32,6 +32,13 @@ func TestFibonacci(t *testing.T) {
 			t.Errorf("%d reads as %d", n, got)
 		}
 	}
+	for zeros := range 200 { // F(93) is beyond 64 bits
+		for _, end := range []string{"w", "_", "M"} {
+			if got := (&bits{chars: strings.Repeat("A", 3+zeros) + end}).fibonacci(maxSection); got != 0 {
+				t.Errorf("far away reads as %d", got)
+			}
+		}
+	}
 	for _, s := range []string{"", "A", strings.Repeat("A", 1<<16), strings.Repeat("q", 1<<16), "V"} {
 		if got := (&bits{chars: s}).fibonacci(maxSection); got != 0 {
 			t.Errorf("%.10q reads as %d", s, got)

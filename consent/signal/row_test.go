@@ -68,6 +68,7 @@ func TestRows(t *testing.T) {
 		{Row{GPPString: eu(granting)}, [4]Result{g, g, none, g}},
 		{Row{GPPString: "DBABL~" + nat}, [4]Result{g, none, g, g}},
 		{Row{GPPString: "DBABJg~BAAAAAAA"}, [4]Result{u, none, u, u}},
+		{Row{GPPString: gppHeader([]int{5}, false) + "~CA"}, [4]Result{u, none, none, u}},
 		{Row{GPPString: "DBABL"}, [4]Result{m, m, m, m}},
 		{Row{GPPString: deniedAndNat}, [4]Result{d, d, g, d}},
 		{Row{GPPString: deniedAndNat, GPPSID: "7"}, [4]Result{g, g, g, g}},

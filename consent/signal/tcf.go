@@ -36,7 +36,7 @@ type TCF struct {
 type Purposes uint32
 
 // Has reports whether the set has number n.
-func (p Purposes) Has(n int) bool { return n >= 1 && n <= maxPurpose && p>>(n-1)&1 == 1 }
+func (p Purposes) Has(n int) bool { return n >= 1 && p>>(n-1)&1 == 1 }
 
 // Vendors is a set of vendor ids, in ranges as the string has them.
 type Vendors []Range
@@ -197,12 +197,8 @@ func readVendors(b *bits) (Vendors, fault) {
 	if b.bool() {
 		return readRanges(b)
 	}
-	if greatest > b.left() {
-		b.short = true
-		return nil, ""
-	}
 	var v Vendors
-	for id := 1; id <= greatest; id++ {
+	for id := 1; id <= greatest && !b.short; id++ {
 		switch last := len(v) - 1; {
 		case !b.bool():
 		case last >= 0 && int(v[last].Last) == id-1:
