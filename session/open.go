@@ -14,16 +14,17 @@ import (
 	"github.com/overlap-psi/overlap/identity"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/receipt"
 )
 
 // What version 1 of the protocol fixes (PROTOCOL.md §2, §5.4, §7.4).
 const (
-	version      = 1
-	suite        = 0x0001 // ristretto255, SHA-512
-	purpose      = 0x01   // advertising audience
-	partyA       = 1
-	partyP       = 2
-	tableSession = 1
+	version      = receipt.Version
+	suite        = receipt.Suite
+	purpose      = receipt.Purpose
+	partyA       = receipt.PartyA
+	partyP       = receipt.PartyP
+	tableSession = receipt.TableSession
 )
 
 // TokenLen is the length in bytes of a token in a session table (PROTOCOL.md §9).
@@ -31,7 +32,7 @@ const TokenLen = 16
 
 // How long an OPEN is good for, and how far clocks may be apart (§5.2).
 const (
-	openLife  = 300 * time.Second
+	openLife  = receipt.OpenLife
 	clockSkew = 60 * time.Second
 )
 
@@ -89,7 +90,7 @@ func (s *Session) readHello(ctx context.Context) error {
 		return err
 	}
 	hello := new(ampsiv1.Hello)
-	if err := decodeBody(f.Body, hello); err != nil {
+	if err := receipt.Decode(f.Body, hello); err != nil {
 		return err
 	}
 	if f.Seq != 0 {
