@@ -2,26 +2,21 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"time"
 
 	_ "github.com/ncruces/go-sqlite3/driver" // registers "sqlite3"
 )
 
 var (
-	errURL   = errors.New("store: unknown kind of store; supported: sqlite:PATH")
-	errPath  = errors.New("store: sqlite: needs the path of a file")
-	errNewer = errors.New("store: made by a newer version of this program")
+	errURL  = errors.New("store: unknown kind of store; supported: sqlite:PATH")
+	errPath = errors.New("store: sqlite: needs the path of a file")
 )
 
 // Open opens the store at the given URL, and makes it if there is none. The URL
@@ -46,6 +41,11 @@ const (
 	readPragmas = everyPragma + "&_txlock=deferred&_pragma=query_only(1)"
 )
 
+var sqlite = dialect{
+	words:   strings.NewReplacer("NEVER CHANGED", "BEGIN SELECT RAISE(ABORT, 'what is in the ledger is never changed: a change is a new row'); END"),
+	reading: sql.TxOptions{ReadOnly: true}, // its first statement takes the state
+}
+
 func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if path == "" || path == ":memory:" {
 		return nil, errPath
@@ -65,8 +65,12 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	}
 	escaped := strings.ReplaceAll(url.QueryEscape(path), "+", "%20")
 	name := "file:" + escaped + "?modeof=" + escaped + "&"
-	d := &DB{}
+	d := &DB{dialect: sqlite}
 	if d.write, err = connect(ctx, name+writePragmas, 1); err != nil {
+		return nil, err
+	}
+	if err := refuseDevelopment(ctx, d.write); err != nil {
+		d.write.Close()
 		return nil, err
 	}
 	if err := d.migrate(ctx); err != nil {
@@ -120,58 +124,15 @@ func connect(ctx context.Context, name string, n int) (*sql.DB, error) {
 	return pool, nil
 }
 
-//go:embed schema/*_sqlite.sql
-var schema embed.FS
-
-// migrate applies the schema files that the store has not seen yet, all in one
-// transaction, so that two programs that open a new store make it once.
-func (d *DB) migrate(ctx context.Context) error {
-	files, err := fs.Glob(schema, "schema/*_sqlite.sql") // in order of their numbers
-	if err != nil {
-		return fmt.Errorf("store: %w", err)
+// refuseDevelopment refuses a file from before the first release, whose facts say
+// less than the ledger must.
+func refuseDevelopment(ctx context.Context, db *sql.DB) error {
+	var n int
+	if err := db.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_schema WHERE name = 'migrations'`).Scan(&n); err != nil {
+		return wrap("preparing the schema", err)
 	}
-	return d.update(ctx, "preparing the schema", func(tx *sql.Tx) error {
-		applied, err := appliedMigrations(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if applied > len(files) {
-			return errNewer
-		}
-		for i, name := range files[applied:] {
-			if err := apply(ctx, tx, applied+i+1, name); err != nil {
-				return err
-			}
-		}
-		return drawHandleKey(ctx, tx)
-	})
-}
-
-func appliedMigrations(ctx context.Context, tx *sql.Tx) (n int, err error) {
-	const table = `CREATE TABLE IF NOT EXISTS migrations (version INTEGER NOT NULL PRIMARY KEY, applied INTEGER NOT NULL)`
-	if _, err := tx.ExecContext(ctx, table); err != nil {
-		return 0, err
+	if n > 0 {
+		return errDevelopment
 	}
-	err = tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0) FROM migrations`).Scan(&n)
-	return n, err
-}
-
-func apply(ctx context.Context, tx *sql.Tx, version int, name string) error {
-	statements, err := schema.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, string(statements)); err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO migrations (version, applied) VALUES (?, ?)`, version, micros(time.Now()))
-	return err
-}
-
-// drawHandleKey gives a new store the key that its handles are made with.
-func drawHandleKey(ctx context.Context, tx *sql.Tx) error {
-	var key [32]byte
-	rand.Read(key[:])
-	_, err := tx.ExecContext(ctx, `INSERT INTO meta (one, handle_key, last_seq) VALUES (1, ?, 0) ON CONFLICT DO NOTHING`, key[:])
-	return err
+	return nil
 }

@@ -8,7 +8,7 @@
 // encryption is the operator's.
 //
 // One type, DB, over one dialect now: SQLite in one file. What is SQLite's own is
-// in sqlite.go and schema/; everything else is plain database/sql.
+// in sqlite.go; everything else is plain database/sql.
 package store
 
 import (
@@ -29,6 +29,7 @@ var (
 
 	errSession error = refusal("session differs from what is on record")
 	errRange   error = refusal("number out of range")
+	errHandle  error = refusal("a handle that is not of this store")
 )
 
 // refusal is an error of the store's own, not of the database.
@@ -56,8 +57,9 @@ func (r refusal) Error() string { return "store: " + string(r) }
 //
 // Errors hold no value of any row: no account, handle, hash or file line.
 type DB struct {
-	write *sql.DB // one connection: writers of a process queue here, in order
-	read  *sql.DB
+	dialect dialect
+	write   *sql.DB // one connection: writers of a process queue here, in order
+	read    *sql.DB
 }
 
 // Close closes the store. No method may be running.
@@ -80,6 +82,11 @@ func (d *DB) update(ctx context.Context, what string, f func(tx *sql.Tx) error) 
 		return wrap(what, err)
 	}
 	return wrap(what, tx.Commit())
+}
+
+// view begins a transaction that reads one state of the store.
+func (d *DB) view(ctx context.Context) (*sql.Tx, error) {
+	return d.read.BeginTx(ctx, &d.dialect.reading)
 }
 
 func wrap(what string, err error) error {
