@@ -41,8 +41,8 @@ var rows = []row{
 	{pkg: "proto/overlap", tree: true},
 	{pkg: "proto", tree: true, imports: []string{"proto/ampsi/v1/body"}},
 	{pkg: "psi", imports: []string{"internal/input", "internal/merkle", "internal/ristretto", "internal/sha512x8"}},
-	{pkg: "consent/signal"},
 	{pkg: "consent", imports: []string{"identifier", "internal/input", "internal/merkle"}},
+	{pkg: "consent/signal", imports: []string{"consent"}},
 	{pkg: "policy", imports: []string{"consent", "identifier", "psi", "release"}},
 	{pkg: "table", imports: []string{"psi"}},
 	{pkg: "audience", imports: []string{"consent", "consent/signal", "identifier", "internal/sheet"}},
@@ -237,7 +237,7 @@ func TestWhoMayImport(t *testing.T) {
 		"internal/sha512x8":  {"psi"},
 		"server":             {"cmd"},
 		"client":             {"cmd"},
-		"consent":            {"policy", "audience", "ledger", "store", "server", "client", "bench", "cmd"},
+		"consent":            {"consent/signal", "policy", "audience", "ledger", "store", "server", "client", "bench", "cmd"},
 		"proto":              {"session", "server", "client"},
 		"table":              {"session", "server", "client", "bench"},
 	} {

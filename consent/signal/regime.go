@@ -1,6 +1,10 @@
 package signal
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/overlap-psi/overlap/consent"
+)
 
 // Regime is the law that says what a person's place asks of a signal.
 type Regime uint8
@@ -13,27 +17,16 @@ const (
 	Other                  // any other country
 )
 
-// regimes are the countries that aren't Other. EU is a member of the EEA that
-// isn't named. The last line are parts of France and Finland that have codes of
-// their own and the same law.
-var regimes = func() map[string]Regime {
-	m := map[string]Regime{"US": OptOut}
-	for code := range strings.FieldsSeq("EU AT BE BG CH CY CZ DE DK EE ES FI FR GB GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK " +
-		"AX GF GP MF MQ RE YT") {
-		m[code] = OptIn
-	}
-	return m
-}()
-
-// RegimeOf returns the regime of a country or a subdivision of one, in the codes
-// of ISO 3166 and in capitals; "" is unknown.
-func RegimeOf(code string) Regime {
-	country, _, _ := strings.Cut(code, "-")
-	if country == "" {
+// RegimeOf returns the regime of a jurisdiction (consent.ValidJurisdiction); one
+// that isn't valid is unknown.
+func RegimeOf(jurisdiction string) Regime {
+	switch country, _, _ := strings.Cut(jurisdiction, "-"); {
+	case jurisdiction == "" || !consent.ValidJurisdiction(jurisdiction):
 		return NoRegime
-	}
-	if r, ok := regimes[country]; ok {
-		return r
+	case country == "US":
+		return OptOut
+	case consent.NeedsConsent(jurisdiction):
+		return OptIn
 	}
 	return Other
 }
