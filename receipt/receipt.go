@@ -74,19 +74,17 @@ func (r *Receipt) Bytes() []byte {
 	return append(b, '\n')
 }
 
-// SameQuestions reports whether two companies' receipts have the same keys,
-// OPENs and SEAL: what Questions returns of one, it returns of the other. What
-// was signed later may be missing from either, if the session broke at its end.
-func (r *Receipt) SameQuestions(other *Receipt) bool {
-	a, b := r.questions(), other.questions()
-	for i := range a {
-		if !bytes.Equal(a[i], b[i]) {
-			return false
-		}
-	}
-	return true
+// UpToSeal returns the receipt without what was signed after SEAL. Of one session
+// both companies have the same, byte for byte, also if it broke at its end.
+func (r *Receipt) UpToSeal() *Receipt {
+	cut := *r
+	cut.Release, cut.ReleaseSig = nil, nil
+	cut.ReceiptQ, cut.ReceiptQSig, cut.ReceiptH, cut.ReceiptHSig = nil, nil, nil, nil
+	return &cut
 }
 
-func (r *Receipt) questions() [8][]byte {
-	return [...][]byte{r.QuerierKey, r.HolderKey, r.OpenQ, r.OpenQSig, r.OpenH, r.OpenHSig, r.Seal, r.SealSig}
+// Complete reports whether both companies' RECEIPTs are there. Verify says whether
+// they are good.
+func (r *Receipt) Complete() bool {
+	return len(r.Seal) > 0 && len(r.Release) > 0 && len(r.ReceiptQ) > 0 && len(r.ReceiptH) > 0
 }

@@ -89,7 +89,7 @@ func (r *Receipt) Questions() (*Questions, error) {
 // in it. Whose keys they are is for the reader to say: compare the Statement's
 // two ids with those exchanged out of band.
 func (r *Receipt) Verify() (*Statement, error) {
-	if len(r.ReceiptQ) == 0 || len(r.ReceiptH) == 0 || len(r.Seal) == 0 || len(r.Release) == 0 {
+	if !r.Complete() {
 		return nil, errors.New("receipt: not complete: the session ended before both companies signed")
 	}
 	b, err := r.verifySeal()
