@@ -88,13 +88,15 @@ func (v *View) records(ctx context.Context, purpose consent.Purpose, at time.Tim
 	return func(yield func(consent.Record, error) bool) {
 		origins := originReader{from: v.tx, known: map[int64]origin{}}
 		for c, err := range v.current(ctx, purpose, purpose, at) {
+			var o origin
 			if err == nil {
-				err = origins.read(ctx, c.origin, &c.Record)
+				o, err = origins.read(ctx, c.origin)
 			}
 			if err != nil {
 				yield(consent.Record{}, wrap("reading the ledger", err))
 				return
 			}
+			c.Basis, c.Jurisdiction, c.Notice, c.Surface, c.Source = o.basis, o.jurisdiction, o.notice, o.surface, o.source
 			if !yield(c.Record, nil) {
 				return
 			}
@@ -246,19 +248,19 @@ type originReader struct {
 	known map[int64]origin
 }
 
-func (o *originReader) read(ctx context.Context, number int64, r *consent.Record) error {
-	from, known := o.known[number]
-	if !known {
-		err := o.from.QueryRowContext(ctx, `SELECT basis, jurisdiction, notice, surface, source FROM origins WHERE id = ?`, number).
-			Scan(&from.basis, &from.jurisdiction, &from.notice, &from.surface, &from.source)
-		if err != nil {
-			return err
-		}
-		if len(o.known) >= originsKept {
-			clear(o.known)
-		}
-		o.known[number] = from
+func (o *originReader) read(ctx context.Context, number int64) (origin, error) {
+	if from, known := o.known[number]; known {
+		return from, nil
 	}
-	r.Basis, r.Jurisdiction, r.Notice, r.Surface, r.Source = from.basis, from.jurisdiction, from.notice, from.surface, from.source
-	return nil
+	var from origin
+	err := o.from.QueryRowContext(ctx, `SELECT basis, jurisdiction, notice, surface, source FROM origins WHERE id = ?`, number).
+		Scan(&from.basis, &from.jurisdiction, &from.notice, &from.surface, &from.source)
+	if err != nil {
+		return origin{}, err
+	}
+	if len(o.known) >= originsKept {
+		clear(o.known)
+	}
+	o.known[number] = from
+	return from, nil
 }

@@ -180,6 +180,12 @@ func callAll(ctx context.Context, d *DB) map[string]error {
 	for _, err := range d.Records(ctx, later) {
 		errs["Records"] = err
 	}
+	_, errs["Cut"] = d.Cut(ctx)
+	_, errs["RecordOf"] = d.RecordOf(ctx, 2)
+	_, errs["History"] = d.History(ctx, planted[0])
+	_, errs["Mislabelled"] = d.Mislabelled(ctx, Filter{Source: planted[3]})
+	_, errs["Relabel"] = d.Relabel(ctx, Filter{Source: planted[3]}, consent.ImportUnknown)
+	_, errs["Withdraw"] = d.Withdraw(ctx, planted[0], planted[3])
 	errs["UseNonce"] = d.UseNonce(ctx, id(1), id(2), later)
 	errs["ChargeRelease"] = d.ChargeRelease(ctx, id(1), planted[2], 1, id(3), 1)
 	errs["ChargeQueries"] = d.ChargeQueries(ctx, id(1), 1, id(3), 1, 1)
