@@ -30,9 +30,9 @@ const KnownNow = math.MaxUint64
 //
 // A grant holds for its purpose and source from when it was collected, in the
 // place of an earlier one of both. A refusal, a withdrawal or an expiry ends all
-// that holds for its purpose, whatever the source. A retraction says that the
-// grants of its purpose and source which were collected until its own time, and
-// had been heard of before it, never held: also not before it came.
+// that holds for its purpose, whatever the source. A retraction says that a grant
+// of its purpose and source never held, also not before it came: the one of its own
+// time, or else the last before that, of those heard of before it.
 func (h History) Valid(dst []Record, at time.Time, known uint64) []Record {
 	start := len(dst)
 	for i := range h {
@@ -61,8 +61,22 @@ func (h History) Valid(dst []Record, at time.Time, known uint64) []Record {
 func (h History) takenBack(grant *Record, known uint64) bool {
 	for i := range h {
 		r := &h[i]
-		if r.Status == Retracted && r.Purpose == grant.Purpose && r.Source == grant.Source &&
-			grant.Fact < r.Fact && r.Fact <= known && !grant.CollectedAt.After(r.CollectedAt) {
+		if r.Status == Retracted && r.Fact <= known && meant(r, grant) && !h.otherMeant(r, grant) {
+			return true
+		}
+	}
+	return false
+}
+
+// meant reports whether the retraction can be about the grant.
+func meant(r, grant *Record) bool {
+	return r.Purpose == grant.Purpose && r.Source == grant.Source && grant.Fact < r.Fact && !grant.CollectedAt.After(r.CollectedAt)
+}
+
+// otherMeant reports whether the retraction is about a later grant.
+func (h History) otherMeant(r, grant *Record) bool {
+	for i := range h {
+		if g := &h[i]; g.Status == Granted && g.CollectedAt.After(grant.CollectedAt) && meant(r, g) {
 			return true
 		}
 	}

@@ -55,6 +55,9 @@ func TestValid(t *testing.T) {
 		{"relabelled", []Record{said(1, 2, ads, Granted, "a"), said(8, 2, ads, Retracted, "a"), said(9, 2, twoFactor, Granted, "a")}, 5, KnownNow, []uint64{9}},
 		{"as known before", []Record{said(1, 2, ads, Granted, "a"), said(8, 2, ads, Retracted, "a"), said(9, 2, twoFactor, Granted, "a")}, 5, 7, []uint64{1}},
 		{"retracted at a later moment", []Record{said(1, 2, ads, Granted, "a"), said(2, 9, ads, Retracted, "a")}, 5, KnownNow, nil},
+		{"the last retracted, not the one before", []Record{said(1, 2, ads, Granted, "a"), said(2, 3, ads, Granted, "a"), said(3, 3, ads, Retracted, "a")}, 5, KnownNow, []uint64{1}},
+		{"retracted, not the one after", []Record{said(1, 2, ads, Granted, "a"), said(2, 4, ads, Granted, "a"), said(3, 3, ads, Retracted, "a")}, 5, KnownNow, []uint64{2}},
+		{"both retracted", []Record{said(1, 2, ads, Granted, "a"), said(2, 3, ads, Granted, "a"), said(3, 3, ads, Retracted, "a"), said(4, 2, ads, Retracted, "a")}, 5, KnownNow, nil},
 		{"another source retracted", []Record{said(1, 2, ads, Granted, "a"), said(2, 2, ads, Retracted, "b")}, 5, KnownNow, []uint64{1}},
 		{"another purpose retracted", []Record{said(1, 2, ads, Granted, "a"), said(2, 2, twoFactor, Retracted, "a")}, 5, KnownNow, []uint64{1}},
 		{"granted again since", []Record{said(1, 2, ads, Granted, "a"), said(2, 2, ads, Retracted, "a"), said(3, 4, ads, Granted, "a")}, 5, KnownNow, []uint64{3}},
@@ -79,11 +82,27 @@ func naive(list []Record, at time.Time, known uint64) (valid []uint64) {
 	later := func(a, b Record) bool {
 		return a.CollectedAt.After(b.CollectedAt) || a.CollectedAt.Equal(b.CollectedAt) && a.Fact > b.Fact
 	}
-	back := func(g Record) bool {
-		return slices.ContainsFunc(list, func(r Record) bool {
-			return r.Status == Retracted && r.Fact <= known && r.Fact > g.Fact && r.Purpose == g.Purpose && r.Source == g.Source && !r.CollectedAt.Before(g.CollectedAt)
-		})
+	taken := map[uint64]bool{}
+	for _, r := range list {
+		if r.Status != Retracted || r.Fact > known {
+			continue
+		}
+		var moment time.Time
+		about := func(g Record) bool {
+			return g.Status == Granted && g.Purpose == r.Purpose && g.Source == r.Source && g.Fact < r.Fact && !g.CollectedAt.After(r.CollectedAt)
+		}
+		for _, g := range list {
+			if about(g) && g.CollectedAt.After(moment) {
+				moment = g.CollectedAt
+			}
+		}
+		for _, g := range list {
+			if about(g) && g.CollectedAt.Equal(moment) {
+				taken[g.Fact] = true
+			}
+		}
 	}
+	back := func(g Record) bool { return taken[g.Fact] }
 	seen := func(r Record) bool { return r.Fact <= known && !r.CollectedAt.After(at) }
 	for _, g := range list {
 		if g.Status != Granted || !seen(g) || back(g) {
