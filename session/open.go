@@ -110,10 +110,10 @@ func (s *Session) checkHello(h *ampsiv1.Hello) error {
 		return refuse("version", psi.AbortVersion)
 	case len(h.GetResumeSid()) > 0:
 		return fmt.Errorf("session: there is nothing to resume: %w", psi.AbortResume)
+	case !bytes.Equal(h.GetPolicyHash(), hash[:]): // before all that a policy says
+		return otherPolicy(hash, h.GetPolicyHash())
 	case h.GetMode() != uint32(psi.PLearns) || !slices.Contains(s.c.Policy.Modes, psi.PLearns):
 		return refuse("mode", psi.AbortTerms)
-	case !bytes.Equal(h.GetPolicyHash(), hash[:]):
-		return refuse("policy", psi.AbortTerms)
 	case h.GetUniverse() != s.c.Policy.Universe:
 		return refuse("universe", psi.AbortTerms)
 	case !bytes.Equal(h.GetClasses(), s.classes()):
@@ -126,6 +126,25 @@ func (s *Session) checkHello(h *ampsiv1.Hello) error {
 		return fmt.Errorf("session: HELLO has an invalid audience name: %w", psi.AbortTerms)
 	}
 	return nil
+}
+
+// PolicyError says that the two companies hold different documents. It names both,
+// for people to find out whose is the right one: a policy's hash is no secret, and
+// the other company sees none of this text.
+type PolicyError struct{ Ours, Theirs [32]byte }
+
+func (e *PolicyError) Error() string {
+	return fmt.Sprintf("session: the other company holds policy %x, this one %x", e.Theirs, e.Ours)
+}
+
+// Unwrap returns psi.AbortTerms.
+func (e *PolicyError) Unwrap() error { return psi.AbortTerms }
+
+func otherPolicy(ours [32]byte, theirs []byte) error {
+	if len(theirs) != len(ours) {
+		return fmt.Errorf("session: a policy's hash is of another length: %w", psi.AbortTerms)
+	}
+	return &PolicyError{ours, [32]byte(theirs)}
 }
 
 // ValidName reports whether an audience or universe has an allowed name: 1 to
@@ -177,6 +196,8 @@ func (s *Session) checkTerms(t *ampsiv1.Terms) error {
 		return fmt.Errorf("session: OPEN has another version, suite or chunk size: %w", psi.AbortVersion)
 	case !bytes.Equal(t.GetQuerierId(), s.terms.QuerierId) || !bytes.Equal(t.GetHolderId(), s.terms.HolderId):
 		return fmt.Errorf("session: OPEN names other companies than the certificates: %w", psi.AbortAuth)
+	case !bytes.Equal(t.GetPolicyHash(), s.terms.PolicyHash):
+		return otherPolicy(s.c.Policy.Hash(), t.GetPolicyHash())
 	case !proto.Equal(t, s.terms):
 		return fmt.Errorf("session: OPEN has other terms than were asked for: %w", psi.AbortTerms)
 	}
