@@ -303,8 +303,8 @@ func TestDamagedRowsAreErrors(t *testing.T) {
 		}
 		for _, damage := range []string{
 			`INSERT INTO facts (seq, account, origin, class, purpose, status, collected_at, reference, sum, secret, digest)
-				SELECT 1000, account, origin, class, purpose, status, collected_at, reference, x'0102', secret, x'00' FROM facts`,
-			`UPDATE audiences SET sid = x''`, `UPDATE sessions SET peer = x'00'`,
+				SELECT 1000, account, origin, class, purpose, status, collected_at, reference, substr(sum, 1, 2), secret, substr(digest, 1, 2) FROM facts`,
+			`UPDATE audiences SET sid = substr(sid, 1, 0)`, `UPDATE sessions SET peer = substr(peer, 1, 1)`,
 		} {
 			if _, err := d.write.Exec(damage); err != nil {
 				t.Fatal(err)

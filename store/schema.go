@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 	"time"
 )
 
@@ -37,6 +36,11 @@ func (d *DB) migrate(ctx context.Context) error {
 		}
 		if applied > len(files) {
 			return errNewer
+		}
+		if applied == 0 && d.dialect.before != "" {
+			if _, err := tx.ExecContext(ctx, d.dialect.before); err != nil {
+				return err
+			}
 		}
 		for i, name := range files[applied:] {
 			if err := d.apply(ctx, tx, applied+i+1, name); err != nil {
@@ -74,10 +78,4 @@ func drawHandleKey(ctx context.Context, tx *sql.Tx) error {
 	rand.Read(key[:])
 	_, err := tx.ExecContext(ctx, `INSERT INTO meta (one, handle_key, last_seq) VALUES (1, ?, 0) ON CONFLICT DO NOTHING`, key[:])
 	return err
-}
-
-// dialect is what two databases say in different words.
-type dialect struct {
-	words   *strings.Replacer // from the schema's
-	reading sql.TxOptions     // of a transaction that sees one state throughout
 }

@@ -8,27 +8,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	_ "github.com/ncruces/go-sqlite3/driver" // registers "sqlite3"
 )
 
-var (
-	errURL  = errors.New("store: unknown kind of store; supported: sqlite:PATH")
-	errPath = errors.New("store: sqlite: needs the path of a file")
-)
-
-// Open opens the store at the given URL, and makes it if there is none. The URL
-// is "sqlite:PATH", with the path as it is, unescaped. An older store is brought
-// to this program's schema; a newer one is an error.
-func Open(ctx context.Context, url string) (*DB, error) {
-	path, ok := strings.CutPrefix(url, "sqlite:")
-	if !ok {
-		return nil, errURL // without the URL, which may hold a password
-	}
-	return openSQLite(ctx, path)
-}
+var errPath = errors.New("store: sqlite: needs the path of a file")
 
 // Every connection: wait for other processes' transactions rather than fail;
 // temporary files would hold identifiers, so there are none. Writing: a commit is
@@ -65,23 +50,18 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	}
 	escaped := strings.ReplaceAll(url.QueryEscape(path), "+", "%20")
 	name := "file:" + escaped + "?modeof=" + escaped + "&"
-	d := &DB{dialect: sqlite}
-	if d.write, err = connect(ctx, name+writePragmas, 1); err != nil {
-		return nil, err
+	write, err := sql.Open("sqlite3", name+writePragmas)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
 	}
-	if err := refuseDevelopment(ctx, d.write); err != nil {
-		d.write.Close()
-		return nil, err
+	read, err := sql.Open("sqlite3", name+readPragmas)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
 	}
-	if err := d.migrate(ctx); err != nil {
-		d.write.Close()
-		return nil, err
+	if err := refuseDevelopment(ctx, write); err != nil {
+		return nil, errors.Join(err, write.Close(), read.Close())
 	}
-	if d.read, err = connect(ctx, name+readPragmas, 0); err != nil {
-		d.write.Close()
-		return nil, err
-	}
-	return d, nil
+	return newDB(ctx, sqlite, write, read)
 }
 
 // private makes the file, if there is none, and leaves it readable by its owner
@@ -105,23 +85,6 @@ func realPath(path string) (string, error) {
 		return "", err
 	}
 	return filepath.Abs(path)
-}
-
-// connect opens a pool of at most n connections, any number if n is 0, and tries
-// one. Readers have no limit: with one, they could all hold a stream and wait for
-// another connection.
-func connect(ctx context.Context, name string, n int) (*sql.DB, error) {
-	pool, err := sql.Open("sqlite3", name)
-	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
-	}
-	pool.SetMaxOpenConns(n)
-	pool.SetMaxIdleConns(max(n, runtime.GOMAXPROCS(0)))
-	if err := pool.PingContext(ctx); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("store: %w", err)
-	}
-	return pool, nil
 }
 
 // refuseDevelopment refuses a file from before the first release, whose facts say

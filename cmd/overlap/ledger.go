@@ -20,7 +20,7 @@ type ledgerCommand struct {
 
 // storeFlag is the platform's store.
 type storeFlag struct {
-	Store string `required:"" placeholder:"sqlite:PATH" help:"The platform's store: sqlite:PATH."`
+	Store string `required:"" placeholder:"URL" help:"The platform's store: sqlite:PATH or postgres://USER@HOST/DATABASE, with the password in PGPASSWORD or ~/.pgpass."`
 }
 
 func (f storeFlag) open(ctx context.Context) (*store.DB, error) { return store.Open(ctx, f.Store) }
