@@ -49,6 +49,7 @@ var rows = []row{
 	{pkg: "ledger", imports: []string{"consent", "consent/signal", "identifier", "internal/sheet"}},
 	{pkg: "store", imports: []string{"consent", "identifier"}},
 	{pkg: "receipt", imports: []string{"identity", "proto/ampsi/v1/body", "psi"}},
+	{pkg: "evidence", imports: []string{"consent", "identity", "internal/merkle", "policy", "proto/overlap", "psi", "receipt"}},
 	{pkg: "session", imports: []string{"identity", "policy", "proto", "psi", "receipt", "release", "table"}},
 	{pkg: "server", imports: []string{"audit", "consent", "identity", "policy", "proto", "psi", "release", "session", "store", "table"}},
 	{pkg: "client", imports: []string{"audience", "audit", "consent", "identity", "policy", "proto", "psi", "release", "session", "table"}},
@@ -237,7 +238,7 @@ func TestWhoMayImport(t *testing.T) {
 		"internal/sha512x8":  {"psi"},
 		"server":             {"cmd"},
 		"client":             {"cmd"},
-		"consent":            {"consent/signal", "policy", "audience", "ledger", "store", "server", "client", "bench", "cmd"},
+		"consent":            {"consent/signal", "policy", "audience", "ledger", "store", "evidence", "server", "client", "bench", "cmd"},
 		"proto":              {"session", "server", "client"},
 		"table":              {"session", "server", "client", "bench"},
 	} {
