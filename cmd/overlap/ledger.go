@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/overlap-psi/overlap/consent"
 	"github.com/overlap-psi/overlap/identifier"
 	"github.com/overlap-psi/overlap/ledger"
 	"github.com/overlap-psi/overlap/store"
 )
 
 type ledgerCommand struct {
-	Import  ledgerImport  `cmd:"" help:"Read a file of users: what each identifier was collected for, and whether that is granted."`
-	Switch  ledgerSwitch  `cmd:"" help:"Turn a user's own ads-matching switch off or on, over everything else on record."`
-	Summary ledgerSummary `cmd:"" help:"Count what is on record by purpose and status."`
+	Import   ledgerImport   `cmd:"" help:"Read a file of users: what each identifier was collected for, and whether that is granted."`
+	Switch   ledgerSwitch   `cmd:"" help:"Turn a user's own ads-matching switch off or on, over everything else on record."`
+	Withdraw ledgerWithdraw `cmd:"" help:"Withdraw a user's consent to ads matching, for all identifiers, as of now."`
+	Relabel  ledgerRelabel  `cmd:"" help:"Correct an import whose lines were never granted for ads matching. History stays: what was wrong is retracted."`
+	History  ledgerHistory  `cmd:"" help:"Show all that is on record of a user, in the order of its arrival."`
+	Summary  ledgerSummary  `cmd:"" help:"Count what is on record by purpose and status."`
 }
 
 // storeFlag is the platform's store.
@@ -84,7 +86,8 @@ func putFacts(ctx context.Context, db *store.DB, f *ledger.File, p *progress) (a
 			p.set("import", uint64(read), uint64(size))
 			if !yield(store.Fact{
 				AccountID: l.AccountID, Class: l.Class, Sum: l.Sum, Purpose: l.Purpose, Status: l.Status,
-				Basis: consent.BasisConsent, Jurisdiction: l.Jurisdiction, CollectedAt: l.CollectedAt, Source: l.Source, SwitchedOff: l.Switch == ledger.Off,
+				Basis: l.Basis, Jurisdiction: l.Jurisdiction, CollectedAt: l.CollectedAt,
+				Notice: l.Notice, Surface: l.Surface, Reference: l.Reference, Source: l.Source, SwitchedOff: l.Switch == ledger.Off,
 			}, err) || err != nil {
 				return
 			}
