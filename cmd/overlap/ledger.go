@@ -29,7 +29,8 @@ func (f storeFlag) open(ctx context.Context) (*store.DB, error) { return store.O
 
 type ledgerImport struct {
 	storeFlag
-	File    string   `arg:"" help:"CSV or TSV, plain, gzip or zstd, with the columns account_id,kind,value,purpose,status,jurisdiction,collected_at; - is standard input."`
+	termsFlags
+	File    string   `arg:"" help:"CSV or TSV, plain, gzip or zstd, with the columns account_id,kind,value,purpose,status,jurisdiction,collected_at and what else is known: source,ads_switch,basis,notice,surface,reference,tc_string,gpp_string,gpp_sid,us_privacy,gpc,opt_out; - is standard input."`
 	Region  string   `help:"Country of phone numbers written without one, such as US or FR."`
 	Profile []string `default:"email.uid2-1,phone.e164-1" help:"How values are normalised, and how hashed ones were; several profiles of a kind make a value matchable under each."`
 	JSON    bool     `help:"Report as JSON."`
@@ -43,6 +44,9 @@ type imported struct {
 
 func (c *ledgerImport) Run(ctx context.Context) (err error) {
 	o := ledger.Options{Region: c.Region}
+	if err := c.override(&o.Terms); err != nil {
+		return err
+	}
 	for _, name := range c.Profile {
 		class, err := identifier.ParseClass(name)
 		if err != nil {
@@ -100,6 +104,10 @@ func printImported(w io.Writer, r imported) {
 	printCodes(w, r.Codes)
 	fmt.Fprintln(w, "by purpose:")
 	printCodes(w, r.Purposes)
+	if len(r.Contradicted) > 0 {
+		fmt.Fprintln(w, "granted, but a consent signal says otherwise, so recorded as denied:")
+		printCodes(w, r.Contradicted)
+	}
 	fmt.Fprintf(w, "only granted ads_matching lines of accounts whose switch is on can be matched\n")
 }
 
