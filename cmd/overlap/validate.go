@@ -52,6 +52,7 @@ func (f *listFlags) list(path string, p *policy.Policy) (*audience.List, error) 
 
 type validateCommand struct {
 	listFlags
+	sourceFlag
 	termsFlags
 	File   string `arg:"" help:"Customer file: CSV or TSV, plain, gzip or zstd; - is standard input."`
 	Policy string `type:"existingfile" help:"The policy agreed with the platform: it names the profiles, and whose consent counts. Default: the one that comes with Overlap."`
@@ -61,6 +62,9 @@ type validateCommand struct {
 func (c *validateCommand) Run() error {
 	agreed, err := loadPolicy(c.Policy)
 	if err != nil {
+		return err
+	}
+	if err := c.check(agreed); err != nil {
 		return err
 	}
 	o := c.options(agreed)
