@@ -159,7 +159,7 @@ func attempt(t testing.TB, dir string, steps int, signed *[][]byte, batches ...i
 // Whatever step of its work a writer is killed at, the next one finds all that
 // was acknowledged, whole, and goes on; also if that one is killed while it opens.
 func TestKilledAtEveryStep(t *testing.T) {
-	batches := []int{3, 252, 2, 260}
+	batches := []int{3, 252, 2, 1, 260}
 	whole, _ := attempt(t, t.TempDir(), 1<<30, new([][]byte), batches...)
 	if whole.done < 70 {
 		t.Fatalf("only %d steps", whole.done)
