@@ -61,7 +61,12 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := refuseDevelopment(ctx, write); err != nil {
 		return nil, errors.Join(err, write.Close(), read.Close())
 	}
-	return newDB(ctx, sqlite, write, read)
+	d, err := newDB(ctx, sqlite, write, read)
+	if err != nil {
+		return nil, err
+	}
+	d.spillDir = filepath.Dir(path) // what is as secret as the store stays beside it
+	return d, nil
 }
 
 // private makes the file, if there is none, and leaves it readable by its owner

@@ -63,6 +63,8 @@ type DB struct {
 	dialect dialect
 	write   *sql.DB // one connection: writers of a process queue here, in order
 	read    *sql.DB
+
+	spillDir string // for private files that lose their names at once; the system's if empty
 }
 
 // dialect is what the databases do in ways of their own.
