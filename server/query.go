@@ -29,6 +29,9 @@ type run struct {
 	started    time.Time
 
 	session  *session.Session
+	opened   bool     // it is on record
+	cut      uint64   // what the ledger had said when the snapshot was taken
+	id       [32]byte // of the snapshot; secret
 	file     *os.File // the snapshot
 	fileName string   // to remove at the end, where an open file can't be
 	snapshot *consent.Snapshot
@@ -65,7 +68,7 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 	if err := s.ReadOpenH(ctx, seed, r.useNonce); err != nil {
 		return err
 	}
-	if err := r.record(ctx, "open"); err != nil {
+	if err := r.record(ctx, seed); err != nil {
 		return err
 	}
 	r.log.Info("session opened", "sid", r.sidText(), "queries", s.Queries(), "entries", s.Entries())
@@ -122,11 +125,7 @@ func (r *run) cutSnapshot(ctx context.Context) (err error) {
 	if r.file, r.fileName, err = scratch(r.s.spill()); err != nil {
 		return err
 	}
-	var id [32]byte
-	rand.Read(id[:])
-	at := time.Now()
-	ledger := r.s.c.Store.Records(ctx, at)
-	if _, _, _, err = consent.WriteSnapshot(r.file, &id, r.partner.Policy.Rule(), at, psi.PadSize, ledger); err != nil {
+	if err := r.writeSnapshot(ctx); err != nil {
 		return err
 	}
 	info, err := r.file.Stat()
@@ -134,6 +133,19 @@ func (r *run) cutSnapshot(ctx context.Context) (err error) {
 		return fmt.Errorf("server: snapshot: %w", err)
 	}
 	r.snapshot, err = consent.ReadSnapshot(r.file, info.Size())
+	return err
+}
+
+func (r *run) writeSnapshot(ctx context.Context) error {
+	rand.Read(r.id[:])
+	at := time.Now()
+	view, err := r.s.c.Store.View(ctx)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	r.cut = view.Cut()
+	_, _, _, err = consent.WriteSnapshot(r.file, &r.id, r.partner.Policy.Rule(), at, psi.PadSize, view.Records(ctx, at))
 	return err
 }
 
@@ -171,15 +183,15 @@ func (r *run) fillAudience(ctx context.Context) (accounts uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	handles := func(yield func(consent.Handle, error) bool) {
+	found := func(yield func(store.Match, error) bool) {
 		for position := range matches.All() {
 			leaf, err := r.snapshot.At(position)
-			if !yield(leaf.Account(), err) || err != nil {
+			if !yield(store.Match{Account: leaf.Account(), Fact: leaf.Fact()}, err) || err != nil {
 				return
 			}
 		}
 	}
-	return r.s.c.Store.PutAudience(ctx, r.advertiser.ID, r.session.Audience(), r.session.SID(), handles)
+	return r.s.c.Store.PutMatches(ctx, r.session.SID(), r.session.Audience(), found, nil)
 }
 
 // charge takes one release from the partner's budget, also if the count turns out
@@ -214,13 +226,14 @@ func (r *run) useNonce(ctx context.Context, peer identity.ID, nonce [32]byte, un
 // keep records how the session ended, also if it failed after its start: the
 // platform can show what it asked, and that the other side agreed.
 func (r *run) keep(failure error) {
-	if r.session.SID() == ([32]byte{}) {
+	if !r.opened {
 		return
 	}
 	// The stream may be gone; the record must be kept all the same.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := r.record(ctx, outcome(failure)); err != nil {
+	end := store.Ending{Ended: time.Now(), Outcome: outcome(failure), Receipt: r.session.Evidence().Bytes()}
+	if err := r.s.c.Store.CloseSession(ctx, r.session.SID(), end); err != nil {
 		r.log.Error("session not recorded", "sid", r.sidText(), "error", err)
 		return
 	}
@@ -241,20 +254,40 @@ func outcome(failure error) string {
 	return session.Code(failure).Error()
 }
 
-// record writes down what is known of the session: before the first question
-// leaves, and when it has ended.
-func (r *run) record(ctx context.Context, outcome string) error {
-	return r.s.c.Store.PutSession(ctx, store.Session{
+// record writes down what the session is about to ask, and on what grounds, before
+// the first question leaves.
+func (r *run) record(ctx context.Context, seed *psi.Seed) error {
+	err := r.s.c.Store.OpenSession(ctx, store.Session{
 		SID:      r.session.SID(),
 		Peer:     r.advertiser.ID,
 		Audience: r.session.Audience(),
+		Mode:     psi.PLearns.String(),
+		Policy:   r.partner.Policy.Hash(),
 		Started:  r.started,
-		Ended:    time.Now(),
-		Outcome:  outcome,
+		CutAt:    r.snapshot.Time(),
+		Cut:      r.cut,
+		Root:     r.snapshot.Root(),
+		Leaves:   r.snapshot.Len(),
 		QHat:     r.session.Queries(),
 		NHat:     r.session.Entries(),
 		Receipt:  r.session.Evidence().Bytes(),
-	})
+	}, store.Secrets{SnapshotID: r.id, Seed: *seed}, r.eligible())
+	r.opened = err == nil
+	return err
+}
+
+// eligible returns the facts that the leaves were made from.
+func (r *run) eligible() iter.Seq2[uint64, error] {
+	return func(yield func(uint64, error) bool) {
+		for leaf, err := range r.snapshot.All() {
+			if err == nil && leaf.IsPad() {
+				return // none but pads follow
+			}
+			if !yield(leaf.Fact(), err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 func (r *run) sidText() string {
