@@ -1,6 +1,11 @@
 package ristretto
 
-import "github.com/bwesterb/go-ristretto/edwards25519"
+import (
+	"slices"
+	"sync"
+
+	"github.com/bwesterb/go-ristretto/edwards25519"
+)
 
 // summing is Pippenger's method, as in sum.go, eight times side by side: lane l
 // has every eighth element from l on, and buckets of its own. Nothing here is
@@ -16,29 +21,43 @@ type summing struct {
 	sum     points
 }
 
+// summings are taken in turns, as scratches are: a chunk's elements are megabytes.
+var summings = sync.Pool{New: func() any { return new(summing) }}
+
+func newSumming() *summing {
+	s := summings.Get().(*summing)
+	s.scratch = newScratch()
+	return s
+}
+
+// done ends the use of s. Nothing in it is secret.
+func (s *summing) done() {
+	s.scratch.done()
+	s.scratch, s.d = nil, nil
+	summings.Put(s)
+}
+
 // sumEight sets sum to Σ d[i]·p[i].
 func sumEight(sum *edwards25519.ExtendedPoint, p []edwards25519.ExtendedPoint, d []Scalar) {
 	sum.SetZero()
 	if len(p) == 0 {
 		return
 	}
+	s := newSumming()
+	defer s.done()
 	groups := (len(p) + width - 1) / width
-	w := window(groups)
-	s := &summing{
-		scratch: newScratch(),
-		p:       make([]cached, groups),
-		d:       d,
-		w:       w,
-		buckets: newVector(width * (1 + 1<<(w-1))).p,
-	}
+	s.d, s.w = d, window(groups)
+	s.p = slices.Grow(s.p[:0], groups)[:groups]
+	buckets := width * (1 + 1<<(s.w-1))
+	s.buckets = slices.Grow(s.buckets[:0], buckets)[:buckets]
 	for i := range s.p {
 		at := places(i*width, len(p))
 		s.scratch.pair[0].gather(p, &at)
 		s.p[i].set(&s.scratch.pair[0])
 	}
 	s.sum.setIdentity()
-	for pos := w * (windows(w) - 1); pos >= 0; pos -= w {
-		s.sum.double(w)
+	for pos := s.w * (windows(s.w) - 1); pos >= 0; pos -= s.w {
+		s.sum.double(s.w)
 		s.fill(pos)
 		s.addWeighted()
 	}
