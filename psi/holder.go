@@ -35,14 +35,16 @@ func (h *Holder) Evaluate(f Frame) (Frame, error) {
 	if len(f.Body) != n*len(Element{}) {
 		return Frame{}, h.fail(fmt.Errorf("psi: BLINDED %d has another length than declared: %w", f.Seq, AbortMalformed))
 	}
-	blinded, answer := parseElements(f.Body), make([]Element, n)
-	proof, err := h.key.BlindEvaluate(answer, blinded, func(e []Element) Bind {
+	w := newScratch()
+	defer w.done()
+	blinded := parseElements(sized(&w.blinded, n), f.Body)
+	proof, err := h.key.blindEvaluate(w, blinded, func(e []Element) Bind {
 		return NewBind(&h.p.SID, f.Seq, blinded, e)
 	})
 	if err != nil {
 		return Frame{}, h.fail(err)
 	}
-	body := appendElements(make([]byte, 0, n*len(Element{})+ProofLen), answer)
+	body := appendElements(make([]byte, 0, n*len(Element{})+ProofLen), w.evaluated)
 	reply := Frame{Type: FrameEvaluated, Seq: f.Seq, Body: append(body, proof[:]...)}
 	h.th.add(FrameBlinded, SenderQuerier, f.Body)
 	h.th.add(FrameEvaluated, SenderHolder, reply.Body)

@@ -53,7 +53,9 @@ func (q *Querier) Blind(in []Query) (Frame, error) {
 	if len(in) < n {
 		in = append(in[:len(in):len(in)], make([]Query, n-len(in))...)
 	}
-	b := make([]Element, n)
+	w := newScratch()
+	defer w.done()
+	b := sized(&w.blinded, n)
 	if err := Blind(b, in, q.seed, q.first(q.blinded)); err != nil {
 		return Frame{}, q.fail(fmt.Errorf("%w: %w", err, AbortInternal))
 	}
@@ -85,10 +87,13 @@ func (q *Querier) Finalize(f Frame) ([]Output, error) {
 	if len(f.Body) != n+ProofLen {
 		return nil, q.fail(fmt.Errorf("psi: EVALUATED %d has another length than its question: %w", f.Seq, AbortMalformed))
 	}
-	blinded, answer, proof := parseElements(ask.body), parseElements(f.Body[:n]), Proof(f.Body[n:])
+	w := newScratch()
+	defer w.done()
+	blinded := parseElements(sized(&w.blinded, len(ask.in)), ask.body)
+	answer, proof := parseElements(sized(&w.evaluated, len(ask.in)), f.Body), Proof(f.Body[n:])
 	bind := NewBind(&q.p.SID, f.Seq, blinded, answer)
 	out := make([]Output, len(ask.in))
-	if err := q.p.Key.Finalize(out, ask.in, blinded, answer, &proof, &bind, q.seed, q.first(f.Seq)); err != nil {
+	if err := q.p.Key.finalize(w, out, ask.in, blinded, answer, &proof, bind[:], q.seed, q.first(f.Seq)); err != nil {
 		return nil, q.fail(err)
 	}
 	q.th.addDigest(FrameBlinded, SenderQuerier, &ask.digest)
