@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/overlap-psi/overlap/internal/ristretto"
@@ -105,6 +106,7 @@ func mustBeBatch(n int) {
 
 // appendElements appends the bytes of e, as a frame's body has them.
 func appendElements(dst []byte, e []Element) []byte {
+	dst = slices.Grow(dst, len(e)*len(Element{}))
 	for i := range e {
 		dst = append(dst, e[i][:]...)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha512"
 	"encoding/binary"
 	"fmt"
+	"hash"
 
 	"github.com/overlap-psi/overlap/internal/ristretto"
 )
@@ -24,14 +25,40 @@ type Bind [64]byte
 
 // NewBind returns the bind of chunk seq of session sid.
 func NewBind(sid *[32]byte, seq uint32, blinded, evaluated []Element) Bind {
-	b := sha512.Sum512(appendElements(nil, blinded))
-	e := sha512.Sum512(appendElements(nil, evaluated))
+	return newDigests(appendElements(nil, blinded), appendElements(nil, evaluated)).bind(sid, seq)
+}
+
+// digests are what a chunk's bind and the transcript have in common, computed
+// once: BLINDED's digest is that of the blinded elements, and EVALUATED's is that
+// of the evaluated ones, continued over the proof.
+type digests struct {
+	blinded   [sha512.Size]byte
+	evaluated hash.Hash
+}
+
+// newDigests hashes a BLINDED body, and an EVALUATED body up to its proof.
+func newDigests(blinded, evaluated []byte) *digests {
+	d := &digests{evaluated: sha512.New()}
+	atOnce(
+		func() { d.blinded = sha512.Sum512(blinded) },
+		func() { d.evaluated.Write(evaluated) })
+	return d
+}
+
+func (d *digests) bind(sid *[32]byte, seq uint32) Bind {
 	buf := lv(nil, "AMPSI-V01-batch")
 	buf = lv(buf, sid[:])
 	buf = binary.BigEndian.AppendUint32(buf, seq)
-	buf = lv(buf, b[:])
-	buf = lv(buf, e[:])
+	buf = lv(buf, d.blinded[:])
+	buf = lv(buf, d.evaluated.Sum(nil))
 	return sha512.Sum512(buf)
+}
+
+// addTo adds both frames to a transcript.
+func (d *digests) addTo(th *transcript, p *Proof) {
+	th.addDigest(FrameBlinded, SenderQuerier, &d.blinded)
+	d.evaluated.Write(p[:])
+	th.addDigest(FrameEvaluated, SenderHolder, (*[sha512.Size]byte)(d.evaluated.Sum(nil)))
 }
 
 func bindOf(f func([]Element) Bind, evaluated []Element) []byte {
