@@ -42,6 +42,13 @@ func (c *cached) set(p *points) {
 	c.z2.add(&p.z, &p.z)
 }
 
+// set sets a to p, but for Z.
+func (a *affine) set(p *points) {
+	a.yPlusX.add(&p.y, &p.x)
+	a.yMinusX.sub(&p.y, &p.x)
+	a.t2d.mul(&p.t, &lanes2D)
+}
+
 func (p *points) setIdentity() { *p = points{x: zeros, y: ones, z: ones, t: zeros} }
 
 // recode sets the digits of lane l to those of s: s = Σ 16^i·digits[i], each

@@ -230,7 +230,13 @@ func testSumVartime(t *testing.T) {
 	})
 	s := newSource(200)
 	v, d := FromUniform(s.uniform(2000)), s.scalars(2000)
-	equal(t, "Σ d·v of 2000", v.SumVartime(d), naiveSum(v, d))
+	want := naiveSum(v, d)
+	equal(t, "Σ d·v of 2000", v.SumVartime(d), want)
+	decoded := mustDecode(t, encode(v)...) // every Z is 1
+	equal(t, "Σ d·v of 2000, decoded", decoded.SumVartime(d), want)
+	mixed := decoded.Slice(0, 1999)
+	mixed.Append(v.Slice(1999, 2000))
+	equal(t, "Σ d·v of 2000, all but one decoded", mixed.SumVartime(d), want)
 	same := Generator().Mul(slices.Repeat([]Scalar{small(5)}, 40))
 	equal(t, "Σ d·v of one element", same.SumVartime(d[:40]), naiveSum(same, d[:40]))
 }
