@@ -89,7 +89,7 @@ func (d *DB) newAudience(ctx context.Context, sid [32]byte, name string) (*newAu
 	if err != nil {
 		return nil, err
 	}
-	members, err := prepareInsert(ctx, d.write, `INSERT INTO members (audience, account) VALUES`, `(?, ?)`)
+	members, err := d.prepareInsert(ctx, `INSERT INTO members (audience, account) VALUES`, `(?, ?)`)
 	if err != nil {
 		return nil, wrap("filling an audience", err)
 	}

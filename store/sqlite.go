@@ -29,6 +29,8 @@ const (
 var sqlite = dialect{
 	words:   strings.NewReplacer("NEVER CHANGED", "BEGIN SELECT RAISE(ABORT, 'what is in the ledger is never changed: a change is a new row'); END"),
 	reading: sql.TxOptions{ReadOnly: true}, // its first statement takes the state
+
+	rowsPerInsert: 16,
 }
 
 func openSQLite(ctx context.Context, path string) (*DB, error) {

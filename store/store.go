@@ -74,6 +74,8 @@ type dialect struct {
 	turn    string            // a statement that begins each transaction that writes
 	writing sql.TxOptions
 	reading sql.TxOptions // of a transaction that sees one state throughout
+
+	rowsPerInsert int // as many as are faster than fewer
 }
 
 // Open opens the store at the given URL, and makes it if there is none. The URL is
