@@ -43,6 +43,7 @@ func (d *DB) Erase(ctx context.Context, accountID string, entries func([]ClosedL
 	if err != nil {
 		return err
 	}
+	defer d.scrub(ctx)
 	return d.update(ctx, "erasing an account", func(tx *sql.Tx) error {
 		var account int64
 		if err := tx.QueryRowContext(ctx, `SELECT id FROM accounts WHERE account_id = ?`, accountID).Scan(&account); err != nil {
@@ -78,6 +79,21 @@ func (d *DB) Erase(ctx context.Context, accountID string, entries func([]ClosedL
 		}
 		return putEntries(ctx, tx, list)
 	})
+}
+
+// scrub overwrites what the database has of deleted rows outside of its tables. It
+// is as much as can be done now: what a reader keeps from it goes with the next
+// time, or when the store is closed.
+func (d *DB) scrub(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	conn, err := d.write.Conn(ctx)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	for _, statement := range d.dialect.scrub {
+		_, _ = conn.ExecContext(ctx, statement)
+	}
 }
 
 // recordsOfAccount returns all that the ledger says of the account, in the order of

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -328,4 +330,26 @@ func TestIncidents(t *testing.T) {
 			t.Errorf("%d incidents, entries %q", n, got)
 		}
 	})
+}
+
+// On SQLite what was erased is in none of its files.
+func TestErasedIsNotInTheFile(t *testing.T) {
+	d, path := openFile(t)
+	f := fact("planted-account", 77)
+	f.Reference = "planted-reference"
+	put(t, d, f, fact("b", 2))
+	sessionAt(t, d, 1, 1, hoursBefore(5), everybody)
+	if err := d.Erase(t.Context(), "planted-account", nil); err != nil {
+		t.Fatal(err)
+	}
+	put(t, d, fact("c", 3)) // writing waits for others as before
+	for _, name := range []string{path, path + "-wal"} {
+		b, err := os.ReadFile(name)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(b), "planted") || bytes.Contains(b, f.Sum[:]) {
+			t.Errorf("%s has what was erased", strings.TrimPrefix(name, path))
+		}
+	}
 }

@@ -315,6 +315,7 @@ func (p *part) decode() (*chunk, error) {
 // returns how many sessions that were. From then on nobody can say who was in
 // them. entries may be nil.
 func (d *DB) Expire(ctx context.Context, before time.Time, entries func(Session) []Entry) (n int, err error) {
+	defer d.scrub(ctx)
 	for {
 		more := false
 		err := d.update(ctx, "forgetting a session", func(tx *sql.Tx) (err error) {

@@ -29,6 +29,8 @@ const (
 var sqlite = dialect{
 	words:   strings.NewReplacer("NEVER CHANGED", "BEGIN SELECT RAISE(ABORT, 'what is in the ledger is never changed: a change is a new row'); END"),
 	reading: sql.TxOptions{ReadOnly: true}, // its first statement takes the state
+	// The log has pages as they were, and is cut off if no reader needs it just now.
+	scrub: []string{`PRAGMA busy_timeout(0)`, `PRAGMA wal_checkpoint(TRUNCATE)`, `PRAGMA busy_timeout(30000)`},
 
 	rowsPerInsert: 16,
 }
