@@ -10,8 +10,12 @@ import (
 	"os"
 	"time"
 
+	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/dossier"
+	"github.com/overlap-psi/overlap/evidence"
 	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/logbook"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/session"
@@ -35,6 +39,7 @@ type run struct {
 	file     *os.File // the snapshot
 	fileName string   // to remove at the end, where an open file can't be
 	snapshot *consent.Snapshot
+	evidence *evidence.Writer // nil before the session is on record
 	queries  *table.Queries
 	spool    *table.Spool
 }
@@ -44,7 +49,8 @@ type run struct {
 // the session, the first question, the charge, the audience, the count, RELEASE.
 // A crash costs budget, never a second draw.
 func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (err error) {
-	s, err := session.Accept(ctx, stream, session.Config{Identity: r.s.c.Identity, Peer: r.advertiser, Policy: r.partner.Policy})
+	s, err := session.Accept(ctx, stream, session.Config{Identity: r.s.c.Identity, Peer: r.advertiser, Policy: r.partner.Policy,
+		Blinded: func(body []byte) error { return r.evidence.Blinded(body) }})
 	if err != nil {
 		return err
 	}
@@ -75,7 +81,7 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 	if err := s.Query(ctx, r.questions(), r.queries.Add); err != nil {
 		return err
 	}
-	if err := s.Seal(ctx); err != nil {
+	if err := s.Seal(ctx, r.evidence.Seal); err != nil {
 		return err
 	}
 	if err := s.ReadTable(ctx, r.spool.Append); err != nil {
@@ -84,7 +90,7 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 	if err := r.charge(ctx); err != nil {
 		return err
 	}
-	accounts, err := r.fillAudience(ctx)
+	accounts, err := r.fillAudience(ctx, dossier.NewCommitment(*seed))
 	if err != nil {
 		return err
 	}
@@ -178,7 +184,7 @@ func (r *run) questions() iter.Seq2[psi.Query, error] {
 
 // fillAudience looks for the matches, now that everything is verified, and
 // stores the accounts they belong to. It returns how many there are.
-func (r *run) fillAudience(ctx context.Context) (accounts uint64, err error) {
+func (r *run) fillAudience(ctx context.Context, c *dossier.Commitment) (accounts uint64, err error) {
 	matches, err := r.queries.Match(ctx, r.spool.Chunks())
 	if err != nil {
 		return 0, err
@@ -186,12 +192,13 @@ func (r *run) fillAudience(ctx context.Context) (accounts uint64, err error) {
 	found := func(yield func(store.Match, error) bool) {
 		for position := range matches.All() {
 			leaf, err := r.snapshot.At(position)
+			c.Add(position)
 			if !yield(store.Match{Account: leaf.Account(), Fact: leaf.Fact()}, err) || err != nil {
 				return
 			}
 		}
 	}
-	return r.s.c.Store.PutMatches(ctx, r.session.SID(), r.session.Audience(), found, nil)
+	return r.s.c.Store.PutMatches(ctx, r.session.SID(), r.session.Audience(), found, func(store.Result) ([]store.Entry, error) { return matchedEvent(r.session.SID(), c) })
 }
 
 // charge takes one release from the partner's budget, also if the count turns out
@@ -199,7 +206,12 @@ func (r *run) fillAudience(ctx context.Context) (accounts uint64, err error) {
 // by a session beside this one gets neither.
 func (r *run) charge(ctx context.Context) error {
 	p := r.partner.Policy
-	err := r.s.c.Store.ChargeRelease(ctx, r.advertiser.ID, p.Universe, p.Epoch(time.Now()), r.session.SID(), p.MaxReleases)
+	epoch := p.Epoch(time.Now())
+	entries, err := logbook.Entries(time.Now(), audit.Release{SID: r.session.SID(), Charged: "releases", Epoch: epoch})
+	if err != nil {
+		return err
+	}
+	err = r.s.c.Store.ChargeRelease(ctx, r.advertiser.ID, p.Universe, epoch, r.session.SID(), p.MaxReleases, entries...)
 	if errors.Is(err, store.ErrBudget) {
 		return fmt.Errorf("%w: %w", err, psi.AbortBudget)
 	}
@@ -232,22 +244,28 @@ func (r *run) keep(failure error) {
 	// The stream may be gone; the record must be kept all the same.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	end := store.Ending{Ended: time.Now(), Outcome: outcome(failure), Receipt: r.session.Evidence().Bytes()}
-	if err := r.s.c.Store.CloseSession(ctx, r.session.SID(), end); err != nil {
+	if err := r.evidence.Close(); err != nil {
+		r.log.Error("what was kept of a session that was not sealed could not be removed", "sid", r.sidText(), "error", err)
+	}
+	of := store.Session{SID: r.session.SID(), Peer: r.advertiser.ID, Mode: psi.PLearns.String()}
+	if err := r.s.end(ctx, of, r.session.Evidence(), outcome(failure)); err != nil {
 		r.log.Error("session not recorded", "sid", r.sidText(), "error", err)
 		return
 	}
+	r.s.publish(ctx)
 	if failure == nil {
 		r.log.Info("session complete", "sid", r.sidText(), "took", time.Since(r.started))
 	}
 }
+
+const outcomeComplete = "complete"
 
 // outcome says how a session ended. A call is cancelled when its connection goes,
 // and that is noticed as either of two errors.
 func outcome(failure error) string {
 	switch {
 	case failure == nil:
-		return "complete"
+		return outcomeComplete
 	case errors.Is(failure, session.ErrBroken) || errors.Is(failure, context.Canceled):
 		return "connection lost"
 	}
@@ -257,7 +275,11 @@ func outcome(failure error) string {
 // record writes down what the session is about to ask, and on what grounds, before
 // the first question leaves.
 func (r *run) record(ctx context.Context, seed *psi.Seed) error {
-	err := r.s.c.Store.OpenSession(ctx, store.Session{
+	entries, err := r.snapshotEvent()
+	if err != nil {
+		return err
+	}
+	err = r.s.c.Store.OpenSession(ctx, store.Session{
 		SID:      r.session.SID(),
 		Peer:     r.advertiser.ID,
 		Audience: r.session.Audience(),
@@ -271,9 +293,12 @@ func (r *run) record(ctx context.Context, seed *psi.Seed) error {
 		QHat:     r.session.Queries(),
 		NHat:     r.session.Entries(),
 		Receipt:  r.session.Evidence().Bytes(),
-	}, store.Secrets{SnapshotID: r.id, Seed: *seed}, r.eligible())
-	r.opened = err == nil
-	return err
+	}, store.Secrets{SnapshotID: r.id, Seed: *seed}, r.eligible(), entries...)
+	if err != nil {
+		return err
+	}
+	r.opened = true
+	return r.keepLeaves()
 }
 
 // eligible returns the facts that the leaves were made from.

@@ -6,6 +6,8 @@ import (
 	"iter"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
 )
@@ -142,20 +144,32 @@ func (s *Session) Evaluate(ctx context.Context) error {
 	return nil
 }
 
-// Seal signs the questions, as the Querier, before the table comes.
-func (s *Session) Seal(ctx context.Context) error {
+// Seal signs the questions, as the Querier, before the table comes. keep, if not
+// nil, has to make durable what the session can be audited with, before the
+// signature leaves: the digests of the questions and their answers, and the
+// receipt up to this SEAL.
+func (s *Session) Seal(ctx context.Context, keep func([]psi.FrameDigest, *Receipt) error) error {
 	th := s.querier.Transcript()
 	if err := s.querier.Seal(th); err != nil {
 		return err
 	}
-	f, err := s.sendSigned(ctx, psi.FrameSeal, &ampsiv1.Seal{
+	body, err := proto.Marshal(&ampsiv1.Seal{
 		Sid:    s.params.SID[:],
 		Th:     th[:],
 		Chunks: s.params.Chunks(),
 		Time:   uint64(s.c.Now().Unix()),
 	})
+	if err != nil {
+		return fmt.Errorf("session: encode SEAL: %w", err)
+	}
+	f := s.sign(psi.FrameSeal, body)
 	s.record.Seal, s.record.SealSig = f.Body, f.Sig
-	return err
+	if keep != nil {
+		if err := keep(s.Digests(), s.Evidence()); err != nil {
+			return err
+		}
+	}
+	return s.ch.send(ctx, f)
 }
 
 // ReadSeal takes the Querier's signature over its questions, as the Holder.
