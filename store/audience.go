@@ -21,8 +21,9 @@ type Audience struct {
 	Created    time.Time
 }
 
-// matchesPerTransaction as factsPerTransaction.
-const matchesPerTransaction = 4096
+// matchesPerTransaction is more than most audiences have, since they come in the
+// order of handles, which is none: those of a transaction are written in order.
+const matchesPerTransaction = 32768
 
 // Match is an account that a session found, and the fact that it asked on.
 type Match struct {

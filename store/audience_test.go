@@ -86,9 +86,23 @@ func putAccounts(t testing.TB, d *DB, accounts ...string) map[string]consent.Han
 		facts = append(facts, fact(account, i%255+1))
 	}
 	put(t, d, facts...)
+	key, err := d.handleKey(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
 	handles := map[string]consent.Handle{}
-	for _, account := range accounts {
-		handles[account] = handleOf(t, d, account)
+	rows, err := d.read.Query(`SELECT account_id, id FROM accounts`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var account string
+		var number int64
+		if err := rows.Scan(&account, &number); err != nil {
+			t.Fatal(err)
+		}
+		handles[account] = key.of(number)
 	}
 	return handles
 }
