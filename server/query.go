@@ -315,6 +315,15 @@ func (r *run) eligible() iter.Seq2[uint64, error] {
 	}
 }
 
+// summary is what a Watch is told of the session.
+func (r *run) summary(failure error) Ended {
+	e := Ended{Partner: r.partner.Name, Outcome: outcome(failure), Took: time.Since(r.started)}
+	if r.session != nil {
+		e.Queries, e.Entries = r.session.Queries(), r.session.Entries()
+	}
+	return e
+}
+
 func (r *run) sidText() string {
 	if r.session == nil {
 		return ""
