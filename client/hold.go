@@ -105,7 +105,7 @@ func (c *Client) hold(ctx context.Context, name string, key *psi.Key, tokens *ta
 		return err
 	}
 	defer hangUp()
-	s, err := session.Ask(ctx, stream, c.session(platform), name)
+	s, err := session.Ask(ctx, stream, c.session(platform), psi.PLearns, name)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (c *Client) hold(ctx context.Context, name string, key *psi.Key, tokens *ta
 	if err := c.journal.charge(c.c.Platform, c.c.Policy.Epoch(time.Now()), queries, c.c.Policy.MaxEvaluations); err != nil {
 		return err
 	}
-	if err := s.OpenH(ctx, key, tokens.Entries(), tokens.Root()); err != nil {
+	if err := s.OpenH(ctx, key, tokens.Entries(), tokens.Root(), session.Snapshot{}); err != nil {
 		return err
 	}
 	sid := s.SID()
