@@ -19,8 +19,8 @@ import (
 	"github.com/overlap-psi/overlap/table"
 )
 
-// run is one session of the platform as Querier, in mode P_LEARNS. What it holds
-// of the size of a set is in files that close removes.
+// run is one session of the platform. What it holds of the size of a set is in
+// files that close removes.
 type run struct {
 	s          *Server
 	partner    *Partner
@@ -32,12 +32,14 @@ type run struct {
 	file     *os.File // the snapshot
 	fileName string   // to remove at the end, where an open file can't be
 	snapshot *consent.Snapshot
-	queries  *table.Queries
-	spool    *table.Spool
+	queries  *table.Queries // as Querier its outputs; as Holder what its entries are made of
+	spool    *table.Spool   // as Querier the table received
+	outputs  *table.Outputs // as Querier who claims; else nil
+	tokens   *table.Table   // as Holder
 }
 
 // match runs the session, one step a line; session's package comment has the
-// other side. Each of these is durable before the next: the nonce, the record of
+// other side. A platform that is asked goes on in hold. Each of these is durable before the next: the nonce, the record of
 // the session, the first question, the charge, the audience, the count, RELEASE.
 // A crash costs budget, never a second draw.
 func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (err error) {
@@ -51,6 +53,9 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 		s.Close()
 		r.keep(err)
 	}()
+	if s.Role() == psi.SenderHolder {
+		return r.hold(ctx)
+	}
 	if err := r.checkReleases(ctx); err != nil {
 		return err
 	}
@@ -69,7 +74,7 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 		return err
 	}
 	r.log.Info("session opened", "sid", r.sidText(), "queries", s.Queries(), "entries", s.Entries())
-	if err := s.Query(ctx, r.questions(), r.queries.Add); err != nil {
+	if err := s.Query(ctx, r.questions(), r.keepOutputs); err != nil {
 		return err
 	}
 	if err := s.Seal(ctx); err != nil {
@@ -77,6 +82,9 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 	}
 	if err := s.ReadTable(ctx, r.spool.Append); err != nil {
 		return err
+	}
+	if s.Mode().Claims() {
+		return r.claim(ctx)
 	}
 	if err := r.charge(ctx); err != nil {
 		return err
@@ -98,6 +106,9 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 // checkReleases refuses a session whose count could not be released any more,
 // before any work is done for it (PROTOCOL.md §8.4).
 func (r *run) checkReleases(ctx context.Context) error {
+	if !r.session.Mode().Releases() {
+		return nil
+	}
 	p := r.partner.Policy
 	left, err := r.s.c.Store.ReleasesLeft(ctx, r.advertiser.ID, p.Universe, p.Epoch(time.Now()), p.MaxReleases)
 	if err != nil {
@@ -171,6 +182,12 @@ func (r *run) fillAudience(ctx context.Context) (accounts uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	return r.putAudience(ctx, matches)
+}
+
+// putAudience stores the accounts of the matched leaves, and returns how many
+// there are.
+func (r *run) putAudience(ctx context.Context, matches *table.Matches) (accounts uint64, err error) {
 	handles := func(yield func(consent.Handle, error) bool) {
 		for position := range matches.All() {
 			leaf, err := r.snapshot.At(position)
@@ -279,6 +296,12 @@ func (r *run) close() {
 	}
 	if r.spool != nil {
 		errs = append(errs, r.spool.Close())
+	}
+	if r.outputs != nil {
+		errs = append(errs, r.outputs.Close())
+	}
+	if r.tokens != nil {
+		errs = append(errs, r.tokens.Remove())
 	}
 	if err := errors.Join(errs...); err != nil {
 		r.log.Error("a session's files could not be removed", "sid", r.sidText(), "error", err)
