@@ -37,26 +37,31 @@ var rows = []row{
 	{pkg: "identity"},
 	{pkg: "release"},
 	{pkg: "audit"},
-	{pkg: "proto", tree: true},
+	{pkg: "proto/ampsi/v1/body"}, // messages without gRPC
+	{pkg: "proto/overlap", tree: true},
+	{pkg: "proto", tree: true, imports: []string{"proto/ampsi/v1/body"}},
 	{pkg: "psi", imports: []string{"internal/input", "internal/merkle", "internal/ristretto", "internal/sha512x8"}},
 	{pkg: "consent", imports: []string{"identifier", "internal/input", "internal/merkle"}},
+	{pkg: "consent/signal", imports: []string{"consent"}},
 	{pkg: "policy", imports: []string{"consent", "identifier", "psi", "release"}},
 	{pkg: "table", imports: []string{"psi"}},
-	{pkg: "audience", imports: []string{"consent", "identifier", "internal/sheet"}},
-	{pkg: "ledger", imports: []string{"consent", "identifier", "internal/sheet"}},
+	{pkg: "audience", imports: []string{"consent", "consent/signal", "identifier", "internal/sheet"}},
+	{pkg: "ledger", imports: []string{"consent", "consent/signal", "identifier", "internal/sheet"}},
 	{pkg: "store", imports: []string{"consent", "identifier"}},
-	{pkg: "session", imports: []string{"identity", "policy", "proto", "psi", "release", "table"}},
+	{pkg: "receipt", imports: []string{"identity", "proto/ampsi/v1/body", "psi"}},
+	{pkg: "evidence", imports: []string{"consent", "identity", "internal/merkle", "policy", "proto/overlap", "psi", "receipt"}},
+	{pkg: "session", imports: []string{"identity", "policy", "proto", "psi", "receipt", "release", "table"}},
 	{pkg: "server", imports: []string{"audit", "consent", "identity", "policy", "proto", "psi", "release", "session", "store", "table"}},
 	{pkg: "client", imports: []string{"audience", "audit", "consent", "identity", "policy", "proto", "psi", "release", "session", "table"}},
 	{pkg: "bench", tree: true, imports: []string{"internal/ristretto", "identifier", "consent", "psi", "table"}},
 	{pkg: "cmd", tree: true, imports: []string{"internal/merkle", "internal/sheet", "identifier", "identity", "release", "audit", "consent",
-		"policy", "audience", "ledger", "store", "session", "server", "client"}},
+		"consent/signal", "policy", "audience", "ledger", "store", "session", "server", "client"}},
 }
 
 // pure packages compute: no network, file, clock or log. Of log/slog they may
 // use what keeps secrets out of other people's logs.
 var (
-	pure         = []string{"psi", "consent", "identifier"}
+	pure         = []string{"psi", "consent", "consent/signal", "identifier"}
 	pureBanned   = []string{"net", "os", "log", "syscall"}
 	clockReaders = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer"}
 	slogAllowed  = []string{"Value", "LogValuer", "StringValue"}
@@ -233,7 +238,7 @@ func TestWhoMayImport(t *testing.T) {
 		"internal/sha512x8":  {"psi"},
 		"server":             {"cmd"},
 		"client":             {"cmd"},
-		"consent":            {"policy", "audience", "ledger", "store", "server", "client", "bench", "cmd"},
+		"consent":            {"consent/signal", "policy", "audience", "ledger", "store", "evidence", "server", "client", "bench", "cmd"},
 		"proto":              {"session", "server", "client"},
 		"table":              {"session", "server", "client", "bench"},
 	} {

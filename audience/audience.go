@@ -15,7 +15,7 @@
 // consent column is judged by what the advertiser states of the whole list,
 // Options.ListConsent. The Report says which of the two it was. Rows are judged
 // one at a time: a denial in one row doesn't reach another row of the same
-// person.
+// person. Before either, Options.Suppressed takes out whoever asked to be.
 //
 // Only consent.Rule.Admit makes what All returns. This package has no other
 // door.
@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/consent/signal"
 	"github.com/overlap-psi/overlap/identifier"
 	"github.com/overlap-psi/overlap/internal/sheet"
 )
@@ -68,6 +69,21 @@ type Options struct {
 	// At is the time at which consent counts. Zero means the time of Open.
 	At time.Time
 
+	// Terms are what a TCF string is asked: the platform's vendor id, and for
+	// which purposes. Without a vendor id a row that has such a string is
+	// CONSENT_UNKNOWN.
+	Terms signal.Terms
+
+	// MaxAge is how long ago the consent of a TCF string may have been given,
+	// before At; 0 is no limit.
+	MaxAge time.Duration
+
+	// Suppressed are files of people who must not be matched, whatever else is
+	// true: one column of identifiers, raw or hashed, or delimited files with
+	// columns as this one's. A row that has an identifier of theirs is
+	// SUPPRESSED, with all its identifiers.
+	Suppressed []string
+
 	// Delimiter is sheet.Options'. Zero means: found in the header.
 	Delimiter byte
 
@@ -87,8 +103,12 @@ type List struct {
 	signals     []cell // none if the list's statement decides
 	byRow       bool
 
+	suppressed suppressed
+	oldest     time.Time // of a consent; zero: no limit
+
 	seen    seen
-	kept    []consent.Eligible // of the row being read
+	found   []found            // in the row being read
+	kept    []consent.Eligible // of it
 	counts  counts
 	started bool
 }
@@ -100,6 +120,14 @@ type cell struct {
 	class identifier.Class // of an identifier
 }
 
+// found is what an identifier cell of a row holds.
+type found struct {
+	at  cell
+	id  identifier.Identifier
+	sum [32]byte
+	err error // an identifier.Code; the rest is then empty
+}
+
 var (
 	errTwice = errors.New("audience: the list has been read already")
 	errClass = errors.New("audience: the class given is not of that kind")
@@ -109,8 +137,8 @@ var (
 // doesn't admit: the two companies agreed on another profile.
 var ErrClass = errors.New("audience: the policy doesn't admit the profile of this file's identifiers")
 
-// Open opens the file at path, or standard input if path is "-", and finds out
-// what its columns are. The error is a *HeaderError if the header leaves that
+// Open opens the file at path, or standard input if path is "-", finds out what
+// its columns are, and reads the suppression lists. The error is a *HeaderError if the header leaves that
 // open, wraps a *sheet.Error if the file isn't a delimited file, and is ErrClass
 // if the policy has other profiles.
 func Open(path string, o Options) (*List, error) {
@@ -131,7 +159,13 @@ func open(file *sheet.File, o Options) (*List, error) {
 		return nil, err
 	}
 	l := &List{o: o, file: file, counts: newCounts()}
-	return l, l.plan()
+	if o.MaxAge > 0 {
+		l.oldest = o.At.Add(-o.MaxAge)
+	}
+	if err := l.plan(); err != nil {
+		return nil, err
+	}
+	return l, l.suppressed.read(&o)
 }
 
 // complete gives zero fields their meaning.
@@ -147,7 +181,7 @@ func (o *Options) complete() error {
 	if o.At.IsZero() {
 		o.At = time.Now()
 	}
-	return nil
+	return o.Terms.Check()
 }
 
 // plan decides which cells of each row are read, and in which order.
@@ -264,15 +298,17 @@ func (l *List) read(row sheet.Row) {
 // first identifier.
 func (l *List) readCells(cells []string) identifier.Code {
 	where := l.where(cells)
+	l.find(cells)
 	verdict := l.verdict(cells, where.regime)
 	first, kept := identifier.Empty, false
-	for _, at := range l.identifiers {
-		code := l.readIdentifier(cells[at.index], at, where, verdict)
+	for i := range l.found {
+		f := &l.found[i]
+		code := l.admit(f, where, verdict)
 		if code == identifier.Empty {
 			continue // a cell without an identifier has no code
 		}
 		l.counts.identifiers++
-		l.counts.codes[at.role][code]++
+		l.counts.codes[f.at.role][code]++
 		kept = kept || code == identifier.OK || code == identifier.OKDuplicate
 		if first == identifier.Empty {
 			first = code
@@ -292,39 +328,56 @@ func (l *List) readCells(cells []string) identifier.Code {
 // where returns the first jurisdiction that can be read.
 func (l *List) where(cells []string) place {
 	for _, at := range l.places {
-		if p := readPlace(cells[at.index], at.role); p.regime != unknown {
+		if p := readPlace(cells[at.index], at.role); p.regime != signal.NoRegime {
 			return p
 		}
 	}
 	return place{}
 }
 
-// verdict returns OK if the row's consent lets it be used, or why not.
-func (l *List) verdict(cells []string, r regime) identifier.Code {
+// find reads the row's identifiers into l.found.
+func (l *List) find(cells []string) {
+	l.found = l.found[:0]
+	for _, at := range l.identifiers {
+		f := found{at: at}
+		if f.id, f.err = l.parse(cells[at.index], at); f.err == nil {
+			f.sum = f.id.Sum()
+		}
+		l.found = append(l.found, f)
+	}
+}
+
+// verdict returns OK if the row may be used, or why not: who asked to be left out
+// comes before what the row's consent says.
+func (l *List) verdict(cells []string, r signal.Regime) identifier.Code {
+	for i := range l.found {
+		if f := &l.found[i]; f.err == nil && l.suppressed.has(&f.sum) {
+			return identifier.Suppressed
+		}
+	}
 	if !l.byRow {
 		return identifier.OK
 	}
 	var s signals
 	for _, at := range l.signals {
-		s.note(at.role, cells[at.index], r)
+		s.note(at.role, cells[at.index])
 	}
+	s.judge(l.o.Terms, r, l.oldest)
 	return s.decide(r, l.o.ListConsent)
 }
 
-// readIdentifier returns the code of one identifier cell, and appends the
-// identifier to l.kept if that is OK.
-func (l *List) readIdentifier(raw string, at cell, where place, verdict identifier.Code) identifier.Code {
-	id, err := l.parse(raw, at)
-	if err != nil {
-		return err.(identifier.Code)
+// admit returns the code of one identifier cell, and appends the identifier to
+// l.kept if that is OK.
+func (l *List) admit(f *found, where place, verdict identifier.Code) identifier.Code {
+	if f.err != nil {
+		return f.err.(identifier.Code)
 	}
 	if verdict != identifier.OK {
 		return verdict
 	}
-	sum := id.Sum()
 	e, err := l.o.Rule.Admit(&consent.Record{
-		Class:        at.class,
-		Sum:          sum,
+		Class:        f.at.class,
+		Sum:          f.sum,
 		Purpose:      consent.AdsMatching,
 		Status:       consent.Granted,
 		Basis:        consent.BasisConsent,
@@ -334,13 +387,13 @@ func (l *List) readIdentifier(raw string, at cell, where place, verdict identifi
 	if err != nil {
 		return refused(err)
 	}
-	if !l.seen.add(at.class, &sum) {
+	if !l.seen.add(f.at.class, &f.sum) {
 		return identifier.OKDuplicate
 	}
-	if w := id.Warning(); w != "" {
+	if w := f.id.Warning(); w != "" {
 		l.counts.warnings[w]++
 	}
-	l.counts.kept.add(at.class.Kind())
+	l.counts.kept.add(f.at.class.Kind())
 	l.kept = append(l.kept, e)
 	return identifier.OK
 }

@@ -26,9 +26,9 @@ const (
 	OptOut            Role = "opt_out"            // true excludes
 	GPC               Role = "gpc"                // Global Privacy Control: true excludes
 	USPrivacy         Role = "us_privacy"         // "1YNN"
-	TCString          Role = "tc_string"          // not judged yet: a row that has one is left out
-	GPPString         Role = "gpp_string"         // likewise
-	GPPSID            Role = "gpp_sid"            // says something of gpp_string only
+	TCString          Role = "tc_string"          // of the IAB's TCF: see consent/signal
+	GPPString         Role = "gpp_string"         // of its GPP
+	GPPSID            Role = "gpp_sid"            // the sections of gpp_string that apply
 
 	Jurisdiction Role = "jurisdiction" // in this order, the first that can be read decides
 	Country      Role = "country"

@@ -2,7 +2,9 @@ package audience
 
 import (
 	"strings"
+	"time"
 
+	"github.com/overlap-psi/overlap/consent/signal"
 	"github.com/overlap-psi/overlap/identifier"
 )
 
@@ -30,7 +32,7 @@ type word uint8
 const (
 	absent    word = iota // nothing: also null, unspecified and their like
 	granted               //
-	undecided             // it says that it isn't known, or can't be judged here
+	undecided             // it says that it isn't known, or can't be judged
 	malformed             // a word that isn't known here
 	expired               //
 	denied                //
@@ -49,59 +51,47 @@ func group(m map[string]word, w word, words string) {
 	}
 }
 
-// words are what databases, spreadsheets and vendors' exports write, in lower
-// case and with underscores for spaces and hyphens. A number with a fraction is
-// what a spreadsheet makes of a column of ones, zeros and blanks; \N is a
-// database's NULL.
+// words are what databases, spreadsheets and vendors' exports write, as
+// signal.Word returns them. A number with a fraction is what a spreadsheet makes
+// of a column of ones, zeros and blanks.
 var words = func() map[string]word {
-	m := map[string]word{"": absent}
+	m := map[string]word{}
 	group(m, granted, "granted given true t yes y 1 1.0 on opt_in optin opted_in consented consent_granted")
 	group(m, denied, "denied refused withdrawn revoked false f no n 0 0.0 off opt_out optout opted_out consent_denied")
 	group(m, expired, "expired")
 	group(m, undecided, "unknown")
-	group(m, absent, `null \n none nil n/a na nan undefined unspecified consent_status_unspecified not_set`)
 	return m
 }()
 
-// flags are the words of a column in which true excludes: opt_out and gpc.
-var flags = func() map[string]word {
-	m := map[string]word{"": absent}
-	group(m, denied, "true t yes y 1 1.0 on opt_out optout opted_out")
-	group(m, absent, "false f no n 0 0.0 off opt_in optin opted_in")
-	group(m, undecided, "unknown")
-	group(m, absent, `null \n none nil n/a na nan undefined unspecified not_set`)
-	return m
-}()
-
-var spelling = strings.NewReplacer(" ", "_", "-", "_")
-
-// read returns what a cell says, in a vocabulary of words or flags.
-func read(vocabulary map[string]word, cell string) word {
-	if w, ok := vocabulary[cell]; ok { // most cells, without a copy
-		return w
+// read returns what a cell of the advertiser's own record says.
+func read(cell string) word {
+	if signal.Absent(cell) {
+		return absent
 	}
-	key := strings.Trim(strings.ToLower(cell), "\t\n\v\f\r \u00a0\ufeff\u200b")
-	if w, ok := vocabulary[spelling.Replace(key)]; ok {
+	if w, ok := words[signal.Word(cell)]; ok {
 		return w
 	}
 	return malformed
 }
 
-// readUSPrivacy reads the four characters of the US Privacy string, of which
-// the third is the opt-out of sale.
-func readUSPrivacy(cell string) word {
-	s := strings.TrimSpace(cell)
-	if len(s) == 4 && s[0] == '1' && strings.Trim(s[1:], "YN-") == "" {
-		switch s[2] {
-		case 'Y':
-			return denied
-		case 'N':
-			return absent // not opted out, which isn't opted in
-		}
-		return undecided
-	}
-	if read(words, s) == absent {
+// meaning returns what a signal says of a row. That nobody opted out is nothing:
+// it isn't consent. A consent given before oldest has expired.
+func meaning(v signal.Verdict, oldest time.Time) word {
+	switch v.Result {
+	case 0:
 		return absent
+	case signal.Granted:
+		switch {
+		case !v.OptIn:
+			return absent
+		case v.At.Before(oldest):
+			return expired
+		}
+		return granted
+	case signal.Unknown:
+		return undecided
+	case signal.Exclude, signal.Denied:
+		return denied
 	}
 	return malformed
 }
@@ -109,54 +99,65 @@ func readUSPrivacy(cell string) word {
 // signals are what the consent columns of one row say.
 type signals struct {
 	record, userData, personalization word
+	row                               signal.Row // read when all of it is known
+	optIn                             word       // granted if a string of it says so
 	worst                             word
 }
 
-// note adds one cell to the signals. The US Privacy string is undecided for
-// everybody whom it isn't about, and then isn't read.
-func (s *signals) note(role Role, cell string, r regime) {
-	var w word
+// note adds one cell to the signals.
+func (s *signals) note(role Role, cell string) {
 	switch role {
 	case Consent:
-		w = read(words, cell)
-		s.record = w
+		s.record = read(cell)
 	case AdUserData:
-		w = read(words, cell)
-		s.userData = w
+		s.userData = read(cell)
 	case AdPersonalization:
-		w = read(words, cell)
-		s.personalization = w
-	case OptOut, GPC:
-		w = read(flags, cell)
+		s.personalization = read(cell)
+	case OptOut:
+		s.row.OptOut = cell
+	case GPC:
+		s.row.GPC = cell
 	case USPrivacy:
-		if w = readUSPrivacy(cell); w == undecided && r != us {
-			w = absent
-		}
-	case TCString, GPPString:
-		if read(words, cell) != absent {
-			w = undecided
-		}
+		s.row.USPrivacy = cell
+	case TCString:
+		s.row.TCString = cell
+	case GPPString:
+		s.row.GPPString = cell
+	case GPPSID:
+		s.row.GPPSID = cell
 	}
-	s.worst = max(s.worst, w)
+}
+
+// judge reads the signals that other companies define, for a person under a
+// regime.
+func (s *signals) judge(terms signal.Terms, r signal.Regime, oldest time.Time) {
+	s.worst = max(s.record, s.userData, s.personalization)
+	for _, v := range s.row.Verdicts(terms, r) {
+		w := meaning(v, oldest)
+		if w == granted {
+			s.optIn = granted
+		}
+		s.worst = max(s.worst, w)
+	}
 }
 
 // decide returns OK if the row may be used, or why not:
 //
-//	eea      a record, or both of the ad_ columns
+//	eea      a record, both of the ad_ columns, or a TCF string
 //	us       nothing against it
 //	other    as eea, or the list's default
 //	unknown  as eea
 //
 // An explicit denial anywhere excludes, wherever the person is.
-func (s *signals) decide(r regime, list Statement) identifier.Code {
+func (s *signals) decide(r signal.Regime, list Statement) identifier.Code {
 	switch {
 	case s.worst > granted:
 		return exclusions[s.worst]
-	case s.record == granted, s.userData == granted && s.personalization == granted:
+	case s.record == granted, s.optIn == granted, s.userData == granted && s.personalization == granted:
 		return identifier.OK
-	case r == us, r == other && list == Granted:
+	case r == signal.OptOut, r == signal.Other && list == Granted:
 		return identifier.OK
-	case r == unknown:
+	case r == signal.NoRegime:
 		return identifier.JurisdictionUnknown
 	}
 	return identifier.ConsentMissing

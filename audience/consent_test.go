@@ -3,9 +3,11 @@ package audience
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nyaruka/phonenumbers"
 
+	"github.com/overlap-psi/overlap/consent/signal"
 	"github.com/overlap-psi/overlap/identifier"
 )
 
@@ -19,39 +21,67 @@ func TestWords(t *testing.T) {
 		malformed: "maybe|2|-1|10|granted!|yes no|gran\xffted|\xff|oui|grant|ＹＥＳ",
 	} {
 		for cell := range strings.SplitSeq(cells, "|") {
-			if got := read(words, cell); got != w {
+			if got := read(cell); got != w {
 				t.Errorf("%q reads as %d, want %d", cell, got, w)
 			}
 		}
 	}
 }
 
-func TestFlags(t *testing.T) {
-	for w, cells := range map[word]string{
-		denied:    "true|T|yes|Y|1|1.0|on|opted out|opt-out",
-		absent:    "|false|F|no|N|0|0.0|off|opted_in|NULL|unspecified",
-		undecided: "unknown",
-		malformed: "granted|denied|2|-1|x|\xff1",
+// Strings of which vendor 755 is one.
+const (
+	granting   = "CQgcD4AQgcD4AAKADBFRB4FgAPIAAAAAAAqIF5wAgABALzAAAAA.IF5wAwAAgACAXm"
+	noPurpose3 = "CQgcD4AQgcD4AAKADBFRB4FgANIAAAAAAAqIF5wAgABALzAAAAA.IABM"
+	global     = "CQgcD4AQgcD4AAKADBFRB4FAAPIAAAAAAAqIF5wAgABALzAAAAA.IF5wAwAAgACAXm" // not service-specific
+	both       = "DBACMM~" + granting + "~CVQqAAAAAABk.Q"                             // sections 2 and 7
+	euDenied   = "DBACMM~" + noPurpose3 + "~CVQqAAAAAABk.Q"
+)
+
+// noted returns the signals of cells written role=cell.
+func noted(cells string) (s signals) {
+	for cell := range strings.FieldsSeq(cells) {
+		role, text, _ := strings.Cut(cell, "=")
+		s.note(Role(role), text)
+	}
+	return s
+}
+
+// A TCF string grants as long as its consent isn't too old: to the instant.
+func TestMaxAge(t *testing.T) {
+	created := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		cells  string
+		oldest time.Time
+		want   identifier.Code
+	}{
+		{"tc_string=" + granting, created, identifier.OK},
+		{"tc_string=" + granting, created.Add(1), identifier.ConsentExpired},
+		{"tc_string=" + granting + " consent=yes", created.Add(1), identifier.ConsentExpired},
+		{"gpp_string=" + both, created.Add(1), identifier.ConsentExpired},
+		{"gpp_string=" + both + " gpp_sid=7 consent=yes", created.Add(1), identifier.OK}, // has no time
+		{"tc_string=" + noPurpose3, created.Add(1), identifier.ConsentDenied},
+		{"consent=yes us_privacy=1YNN gpc=0", created.Add(1), identifier.OK},
 	} {
-		for cell := range strings.SplitSeq(cells, "|") {
-			if got := read(flags, cell); got != w {
-				t.Errorf("%q reads as %d, want %d", cell, got, w)
-			}
+		s := noted(c.cells)
+		s.judge(signal.Terms{Vendor: 755}, signal.OptIn, c.oldest)
+		if got := s.decide(signal.OptIn, Unset); got != c.want {
+			t.Errorf("%s: %s, want %s", c.cells, string(got), string(c.want))
 		}
 	}
 }
 
-func TestUSPrivacy(t *testing.T) {
-	for w, cells := range map[word]string{
-		denied:    "1YYN|1-Y-|1NYY",
-		absent:    "|1YNN|1NNN|null| 1YNY ",
-		undecided: "1---|1Y-N",
-		malformed: "2YNN|1YN|1YNNN|YYYY|1ynn|1XNN|yes|\xff",
+// Without a vendor id a TCF string can't be judged, whatever else it is.
+func TestNoVendor(t *testing.T) {
+	for cells, want := range map[string]identifier.Code{
+		"tc_string=" + granting + " consent=yes":        identifier.ConsentUnknown,
+		"gpp_string=" + both + " consent=yes":           identifier.ConsentUnknown,
+		"gpp_string=" + both + " gpp_sid=7 consent=yes": identifier.OK,
+		"tc_string=" + global + " consent=yes":          identifier.ConsentMalformed,
 	} {
-		for cell := range strings.SplitSeq(cells, "|") {
-			if got := readUSPrivacy(cell); got != w {
-				t.Errorf("%q reads as %d, want %d", cell, got, w)
-			}
+		s := noted(cells)
+		s.judge(signal.Terms{}, signal.OptIn, time.Time{})
+		if got := s.decide(signal.OptIn, Unset); got != want {
+			t.Errorf("%s: %s, want %s", cells, string(got), string(want))
 		}
 	}
 }
@@ -96,19 +126,34 @@ func TestDecide(t *testing.T) {
 		{"us_privacy=1---", [5]identifier.Code{miss, unkn, miss, jur, ok}},
 		{"us_privacy=1--- consent=yes", [5]identifier.Code{ok, unkn, ok, ok, ok}},
 		{"us_privacy=x consent=yes", [5]identifier.Code{malf, malf, malf, malf, malf}},
-		{"tc_string=CQ consent=yes", [5]identifier.Code{unkn, unkn, unkn, unkn, unkn}},
-		{"gpp_string=DB consent=yes", [5]identifier.Code{unkn, unkn, unkn, unkn, unkn}},
+		{"tc_string=CQ consent=yes", [5]identifier.Code{malf, malf, malf, malf, malf}},
+		{"tc_string=" + granting, [5]identifier.Code{ok, ok, ok, ok, ok}},
+		{"tc_string=" + granting + " consent=no", [5]identifier.Code{deny, deny, deny, deny, deny}},
+		{"tc_string=" + granting + " gpc=1", [5]identifier.Code{deny, deny, deny, deny, deny}},
+		{"tc_string=" + granting + " ad_user_data=granted", [5]identifier.Code{ok, ok, ok, ok, ok}},
+		{"tc_string=" + noPurpose3 + " consent=yes", [5]identifier.Code{deny, deny, deny, deny, deny}},
+		{"tc_string=" + global + " consent=yes", [5]identifier.Code{malf, malf, malf, malf, malf}},
+		{"tc_string=null consent=yes", [5]identifier.Code{ok, ok, ok, ok, ok}},
+		{"gpp_string=DB consent=yes", [5]identifier.Code{malf, malf, malf, malf, malf}},
+		{"gpp_string=DBABL~CVQqAAAAAABk.Q", [5]identifier.Code{miss, ok, miss, jur, ok}},
+		{"gpp_string=DBABL~CVQqAAAAAABk.Q consent=yes", [5]identifier.Code{ok, ok, ok, ok, ok}},
+		{"gpp_string=DBABL~CVQWAAAAAABY.Q consent=yes", [5]identifier.Code{ok, deny, deny, deny, deny}},
+		{"gpp_string=DBABL~CVQWAAAAAABY.Q consent=yes gpp_sid=7", [5]identifier.Code{deny, deny, deny, deny, deny}},
+		{"gpp_string=DBABL~CAAAAAAAAABY consent=yes", [5]identifier.Code{ok, unkn, unkn, unkn, unkn}},
+		{"gpp_string=DBABJg~BAAAAAAA", [5]identifier.Code{miss, unkn, unkn, unkn, unkn}},
+		{"gpp_string=" + both, [5]identifier.Code{ok, ok, ok, ok, ok}},
+		{"gpp_string=" + both + " gpp_sid=7", [5]identifier.Code{miss, ok, miss, jur, ok}},
+		{"gpp_string=" + both + " gpp_sid=8", [5]identifier.Code{unkn, unkn, unkn, unkn, unkn}},
+		{"gpp_string=" + euDenied + " consent=yes", [5]identifier.Code{deny, ok, deny, deny, deny}},
+		{"gpp_string=" + euDenied + " gpp_sid=2", [5]identifier.Code{deny, deny, deny, deny, deny}},
 		{"gpp_sid=7 consent=yes", [5]identifier.Code{ok, ok, ok, ok, ok}},
 		{"consent=unknown opt_out=?", [5]identifier.Code{malf, malf, malf, malf, malf}},
 		{"consent=expired opt_out=?", [5]identifier.Code{expi, expi, expi, expi, expi}},
 		{"consent=expired opt_out=1", [5]identifier.Code{deny, deny, deny, deny, deny}},
 	} {
-		for i, r := range []regime{eea, us, other, unknown, other} {
-			var s signals
-			for cell := range strings.FieldsSeq(c.cells) {
-				role, text, _ := strings.Cut(cell, "=")
-				s.note(Role(role), text, r)
-			}
+		for i, r := range []signal.Regime{signal.OptIn, signal.OptOut, signal.Other, signal.NoRegime, signal.Other} {
+			s := noted(c.cells)
+			s.judge(signal.Terms{Vendor: 755}, r, time.Time{})
 			list := Unset
 			if i == 4 {
 				list = Granted
@@ -117,7 +162,7 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%s in %s (%d): %s, want %s", c.cells, regimeNames[r], list, string(got), string(c.want[i]))
 			}
 			// Granted is the default of the other countries alone.
-			if r != other && s.decide(r, Granted) != s.decide(r, Unset) {
+			if r != signal.Other && s.decide(r, Granted) != s.decide(r, Unset) {
 				t.Errorf("%s in %s: the list's statement decides", c.cells, regimeNames[r])
 			}
 		}
@@ -130,16 +175,16 @@ func TestPlaces(t *testing.T) {
 		role Role
 		want place
 	}{
-		{"FR", Country, place{"FR", eea}}, {"fr", Country, place{"FR", eea}}, {" De ", Country, place{"DE", eea}},
-		{"EL", Country, place{"GR", eea}}, {"UK", Country, place{"GB", eea}}, {"gb", Country, place{"GB", eea}},
-		{"CH", Country, place{"CH", eea}}, {"NO", Country, place{"NO", eea}}, {"RE", Country, place{"RE", eea}},
-		{"United Kingdom", Country, place{"GB", eea}}, {"EEA", Jurisdiction, place{"", eea}}, {"EU", Jurisdiction, place{"", eea}},
-		{"US", Country, place{"US", us}}, {"usa", Country, place{"US", us}}, {"United States", Country, place{"US", us}},
-		{"US-CA", State, place{"US-CA", us}}, {"us-ny", Jurisdiction, place{"US-NY", us}}, {"UK-eng", Region, place{"GB-ENG", eea}},
-		{"EL-A", Country, place{"GR-A", eea}}, {"PR", Country, place{"PR", other}},
-		{"JP", Country, place{"JP", other}}, {"CA", Country, place{"CA", other}}, {"CA-ON", Region, place{"CA-ON", other}},
+		{"FR", Country, place{"FR", signal.OptIn}}, {"fr", Country, place{"FR", signal.OptIn}}, {" De ", Country, place{"DE", signal.OptIn}},
+		{"EL", Country, place{"GR", signal.OptIn}}, {"UK", Country, place{"GB", signal.OptIn}}, {"gb", Country, place{"GB", signal.OptIn}},
+		{"CH", Country, place{"CH", signal.OptIn}}, {"NO", Country, place{"NO", signal.OptIn}}, {"RE", Country, place{"RE", signal.OptIn}},
+		{"United Kingdom", Country, place{"GB", signal.OptIn}}, {"EEA", Jurisdiction, place{"", signal.OptIn}}, {"EU", Jurisdiction, place{"", signal.OptIn}},
+		{"US", Country, place{"US", signal.OptOut}}, {"usa", Country, place{"US", signal.OptOut}}, {"United States", Country, place{"US", signal.OptOut}},
+		{"US-CA", State, place{"US-CA", signal.OptOut}}, {"us-ny", Jurisdiction, place{"US-NY", signal.OptOut}}, {"UK-eng", Region, place{"GB-ENG", signal.OptIn}},
+		{"EL-A", Country, place{"GR-A", signal.OptIn}}, {"PR", Country, place{"PR", signal.Other}},
+		{"JP", Country, place{"JP", signal.Other}}, {"CA", Country, place{"CA", signal.Other}}, {"CA-ON", Region, place{"CA-ON", signal.Other}},
 		{"CA", State, place{}}, {"CA", Region, place{}}, {"IN", State, place{}}, {"PR", State, place{}},
-		{"DE", State, place{"DE", eea}}, {"US", State, place{"US", us}}, {"UK", Region, place{"GB", eea}},
+		{"DE", State, place{"DE", signal.OptIn}}, {"US", State, place{"US", signal.OptOut}}, {"UK", Region, place{"GB", signal.OptIn}},
 		{"", Country, place{}}, {"France", Country, place{}}, {"XX", Country, place{}}, {"ZZ-US", Country, place{}},
 		{"U-S", Country, place{}}, {"US-CALIF", Country, place{}}, {"-US-", Country, place{}}, {"US-", Country, place{}}, {"-", Country, place{}}, {"\xff\xfe", Country, place{}}, {"null", Country, place{}},
 	} {
@@ -152,7 +197,7 @@ func TestPlaces(t *testing.T) {
 // Every country but these is "other", and all that the phone library knows are
 // countries, but two islands that ISO doesn't list.
 func TestCountries(t *testing.T) {
-	count := map[regime]int{}
+	count := map[signal.Regime]int{}
 	for a := 'A'; a <= 'Z'; a++ {
 		for b := 'A'; b <= 'Z'; b++ {
 			if code := string([]rune{a, b}); aliases[code] == "" && code != "EU" {
@@ -160,11 +205,11 @@ func TestCountries(t *testing.T) {
 			}
 		}
 	}
-	if count[eea] != 30+2+7 || count[us] != 1 || count[other] != 250-30-2-7-1 {
+	if count[signal.OptIn] != 30+2+7 || count[signal.OptOut] != 1 || count[signal.Other] != 250-30-2-7-1 {
 		t.Errorf("%v", count)
 	}
 	for code := range phonenumbers.GetSupportedRegions() {
-		if readPlace(code, Country).regime == unknown && code != "AC" && code != "TA" {
+		if readPlace(code, Country).regime == signal.NoRegime && code != "AC" && code != "TA" {
 			t.Errorf("%s is missing", code)
 		}
 	}

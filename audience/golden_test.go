@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -84,12 +85,31 @@ func (a archive) options(t *testing.T) Options {
 			o.Region = rest
 		case "list":
 			o.ListConsent = Unset
+		case "vendor":
+			if _, err := fmt.Sscan(rest, &o.Terms.Vendor); err != nil {
+				t.Fatal(line, err)
+			}
+		case "at":
+			var err error
+			if o.At, err = time.Parse(time.DateOnly, rest); err != nil {
+				t.Fatal(line, err)
+			}
+		case "maxage":
+			var err error
+			if o.MaxAge, err = time.ParseDuration(rest); err != nil {
+				t.Fatal(line, err)
+			}
 		case "column":
 			which, role, ok := strings.Cut(rest, "=")
 			if !ok {
 				t.Fatal(line)
 			}
 			o.Columns[which] = role
+		}
+	}
+	for name, list := range a.sections {
+		if name == "suppress" || name == "suppress2" {
+			o.Suppressed = append(o.Suppressed, write(t, list))
 		}
 	}
 	return o
@@ -192,6 +212,12 @@ func TestGolden(t *testing.T) {
 			}
 			if want, ok := a.sections["report"]; ok && contract(t, got.report) != want {
 				t.Errorf("report\n%swant\n%s", contract(t, got.report), want)
+			}
+			if want := a.sections["suppression"]; want != "" {
+				b, err := json.Marshal(got.report.Suppression)
+				if err != nil || string(b)+"\n" != want {
+					t.Errorf("suppression %s, want %s", b, want)
+				}
 			}
 			compareKept(t, got.kept, a.sections["kept"])
 		})

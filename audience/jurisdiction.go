@@ -4,37 +4,18 @@ import (
 	"strings"
 
 	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/consent/signal"
 )
 
-// regime is the law that says what a row needs.
-type regime uint8
-
-const (
-	unknown regime = iota // decided like eea
-	eea                   // the European Economic Area, the United Kingdom and Switzerland: consent
-	us                    // opt-out
-	other                 // any other country: the list's default
-)
-
-var regimeNames = [...]string{unknown: "unknown", eea: "eea", us: "us", other: "other"}
+// regimeNames are what the Report calls the regimes.
+var regimeNames = [...]string{signal.NoRegime: "unknown", signal.OptIn: "eea", signal.OptOut: "us", signal.Other: "other"}
 
 // place is where a row's person is: a code of ISO 3166-1 or 3166-2, or "" if it
-// can't be told which, and the regime.
+// can't be told which, and the law that says what the row needs.
 type place struct {
 	code   string
-	regime regime
+	regime signal.Regime
 }
-
-// regimes are the countries that aren't "other". The last line are parts of
-// France and Finland that have codes of their own and the same law.
-var regimes = func() map[string]regime {
-	m := map[string]regime{"US": us}
-	for code := range strings.FieldsSeq("AT BE BG CH CY CZ DE DK EE ES FI FR GB GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK " +
-		"AX GF GP MF MQ RE YT") {
-		m[code] = eea
-	}
-	return m
-}()
 
 // aliases are what files have besides ISO codes. Other countries' names aren't
 // read: such a row is decided like eea, which only asks more of it.
@@ -52,7 +33,7 @@ var aliases = map[string]string{
 func readPlace(cell string, role Role) place {
 	key := strings.ToUpper(strings.TrimSpace(cell))
 	if key == "EU" || key == "EEA" {
-		return place{regime: eea} // one of them
+		return place{regime: signal.OptIn} // one of them
 	}
 	country, part, divided := strings.Cut(key, "-")
 	if code, ok := aliases[country]; ok {
@@ -65,11 +46,8 @@ func readPlace(cell string, role Role) place {
 	if key == "" || !consent.ValidJurisdiction(key) {
 		return place{}
 	}
-	r, ok := regimes[country]
-	if !ok {
-		r = other
-	}
-	if r == other && !divided && (role == Region || role == State) {
+	r := signal.RegimeOf(key)
+	if r == signal.Other && !divided && (role == Region || role == State) {
 		return place{}
 	}
 	return place{key, r}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 
+	"github.com/overlap-psi/overlap/consent/signal"
 	"github.com/overlap-psi/overlap/identifier"
 )
 
@@ -48,6 +49,10 @@ type Report struct {
 	// rows are not among them.
 	Jurisdictions map[string]Jurisdictions `json:"jurisdictions"`
 
+	// Suppression is the account of Options.Suppressed, nil without it. What it
+	// suppressed is SUPPRESSED among the codes.
+	Suppression *Suppression `json:"suppression,omitempty"`
+
 	// Warnings counts the kept identifiers that Options.Lenient let pass.
 	Warnings Tally `json:"warnings,omitempty"`
 
@@ -59,6 +64,13 @@ type Report struct {
 type Kept struct {
 	Email uint64 `json:"email"`
 	Phone uint64 `json:"phone"`
+}
+
+// Suppression counts what the suppression lists hold.
+type Suppression struct {
+	Rows        uint64 `json:"rows"`
+	Identifiers uint64 `json:"identifiers"` // different hashes
+	Unreadable  uint64 `json:"unreadable"`  // rows without one
 }
 
 // Kind is the account of the identifier cells of one role.
@@ -94,7 +106,7 @@ func newCounts() counts {
 	return c
 }
 
-func (c *counts) place(r regime, code identifier.Code) {
+func (c *counts) place(r signal.Regime, code identifier.Code) {
 	c.places[r].Rows++
 	if code == identifier.OK {
 		c.places[r].OK++
@@ -126,6 +138,10 @@ func (l *List) Report() Report {
 	}
 	if l.byRow {
 		r.Consent = "rows"
+	}
+	if len(l.o.Suppressed) > 0 {
+		c := l.suppressed.counts
+		r.Suppression = &c
 	}
 	for role, codes := range l.counts.codes {
 		if len(codes) > 0 {

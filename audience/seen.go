@@ -7,7 +7,7 @@ import (
 	"github.com/overlap-psi/overlap/identifier"
 )
 
-// seen is the set of identifiers already kept: exact but for 120 bits of
+// seen is a set of identifiers, such as those already kept: exact but for 120 bits of
 // SHA-256, at which a list of a billion has one chance in 10^18 of a false
 // repeat.
 //
@@ -25,11 +25,15 @@ type slots struct {
 // a phone number can't be one, and the zero slot is a free one.
 type slot [16]byte
 
-// add adds an identifier and reports whether it is new.
-func (s *seen) add(c identifier.Class, sum *[32]byte) bool {
-	var key slot
+func newSlot(c identifier.Class, sum *[32]byte) (key slot) {
 	copy(key[:15], sum[:])
 	key[15] = byte(c)
+	return key
+}
+
+// add adds an identifier and reports whether it is new.
+func (s *seen) add(c identifier.Class, sum *[32]byte) bool {
+	key := newSlot(c, sum)
 	t := &s[key[0]]
 	if 5*(t.used+1) > 4*len(t.table) {
 		t.grow()
@@ -41,6 +45,13 @@ func (s *seen) add(c identifier.Class, sum *[32]byte) bool {
 	t.table[i] = key
 	t.used++
 	return true
+}
+
+// has reports whether the set has an identifier.
+func (s *seen) has(c identifier.Class, sum *[32]byte) bool {
+	key := newSlot(c, sum)
+	t := &s[key[0]]
+	return len(t.table) > 0 && t.table[find(t.table, &key)] == key
 }
 
 // find returns the place of key in a table that has a free slot: where it is,

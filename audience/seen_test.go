@@ -29,6 +29,9 @@ func TestSeen(t *testing.T) {
 		}
 		c := classes[rng.IntN(2)]
 		key := [33]byte(append(sum[:], byte(c)))
+		if got := s.has(c, &sum); got != model[key] {
+			t.Fatalf("has it: %v", got)
+		}
 		if got := s.add(c, &sum); got == model[key] {
 			t.Fatalf("new: %v", got)
 		}

@@ -75,7 +75,7 @@ func examplePlatform(dir string, partner identity.ID) (address string, id identi
 	_, err = db.Put(context.Background(), func(yield func(store.Fact, error) bool) {
 		for account, status := range map[string]consent.Status{"ann": consent.Granted, "bob": consent.Denied} {
 			if !yield(store.Fact{AccountID: account, Class: identifier.EmailUID2, Sum: sha256.Sum256([]byte(account + "@example.com")),
-				Purpose: consent.AdsMatching, Status: status, Jurisdiction: "US", CollectedAt: time.Now()}, nil) {
+				Purpose: consent.AdsMatching, Status: status, Basis: consent.BasisConsent, Jurisdiction: "US", CollectedAt: time.Now()}, nil) {
 				return
 			}
 		}

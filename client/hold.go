@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,6 +20,10 @@ const StepList session.Step = "list"
 
 // snapshotTime is how long a platform may take to cut its eligible set.
 const snapshotTime = 30 * time.Minute
+
+// ErrSmall says that a list has fewer people than the policy asks for, and that
+// the policy refuses such lists. Nothing has left this process.
+var ErrSmall = errors.New("client: the list has fewer people than the policy asks for (min_list)")
 
 // Match runs one session as Holder, in mode P_LEARNS: the platform fills the
 // named audience with those of its consented accounts that are on the list. The
@@ -45,6 +50,9 @@ func (c *Client) Match(ctx context.Context, name string, list *audience.List) (*
 		return nil, fmt.Errorf("client: the list is longer than the policy allows in a session (max_n_hat): %w", psi.AbortBudget)
 	}
 	report := c.newReport(name, list.Report(), counts, tokens.Entries())
+	if report.Small && c.c.Policy.Hygiene.RefuseSmall {
+		return nil, ErrSmall
+	}
 	err = c.hold(ctx, name, key, tokens, report)
 	report.Duration = time.Since(started)
 	return report, err
@@ -119,7 +127,7 @@ func (c *Client) hold(ctx context.Context, name string, key *psi.Key, tokens *ta
 	}()
 	queries, err := s.ReadOpenQ(ctx, snapshotTime, c.journal.see)
 	if err != nil {
-		return err
+		return c.refusedTerms(err)
 	}
 	if err := c.journal.charge(c.c.Platform, c.c.Policy.Epoch(time.Now()), queries, c.c.Policy.MaxEvaluations); err != nil {
 		return err
@@ -142,6 +150,16 @@ func (c *Client) hold(ctx context.Context, name string, key *psi.Key, tokens *ta
 		return err
 	}
 	return s.CloseHolder(ctx)
+}
+
+// refusedTerms says under which policy the platform would not open a session. The
+// platform has not said under which it would: an ABORT is a code and no more.
+func (c *Client) refusedTerms(err error) error {
+	var refused *session.PeerAbort
+	if errors.As(err, &refused) && refused.Code == psi.AbortTerms {
+		return fmt.Errorf("client: the platform holds another policy than %x, or has not agreed to what was asked: %w", c.c.Policy.Hash(), err)
+	}
+	return err
 }
 
 func (c *Client) session(platform identity.Peer) session.Config {

@@ -47,11 +47,14 @@ type entry struct {
 	Queries  uint64       `json:"queries,omitempty"`
 }
 
+// journalFile is the journal's name in its directory.
+const journalFile = "journal.jsonl"
+
 func openJournal(dir string) (*journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("client: journal: %w", err)
 	}
-	path := filepath.Join(dir, "journal.jsonl")
+	path := filepath.Join(dir, journalFile)
 	return &journal{path: path, lock: flock.New(path + ".lock")}, nil
 }
 

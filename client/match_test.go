@@ -39,7 +39,7 @@ func TestReport(t *testing.T) {
 		r, err := w.match(t.Context(), "spring", 20, 400)
 		must(t, err)
 		if r.Audience != "spring" || r.Platform != w.platform.ID() || r.List.Rows != 400 || r.List.Kept.Email != 400 ||
-			r.Distinct != 400 || r.Collided != 0 || r.Entries != 1024 || r.Queries != 1024 || r.Epsilon != "1/2" || r.Tau != 100 {
+			r.People != 400 || !r.Small || r.Display != "exact" || r.Distinct != 400 || r.Collided != 0 || r.Entries != 1024 || r.Queries != 1024 || r.Epsilon != "1/2" || r.Tau != 100 {
 			t.Errorf("report %+v", r)
 		}
 		if !r.Released || r.Count < 200 || r.Count > 360 { // 280 and noise, which is beyond 80 once in 10^17 times
@@ -68,8 +68,8 @@ func TestReport(t *testing.T) {
 		must(t, err)
 		var fields map[string]any
 		must(t, json.Unmarshal(text, &fields))
-		for _, name := range []string{"audience", "platform", "session", "list", "distinct", "collided", "entries", "queries", "count",
-			"released", "epsilon", "tau", "bytes_sent", "nanoseconds"} {
+		for _, name := range []string{"audience", "platform", "session", "list", "people", "small", "distinct", "collided", "entries", "queries", "count",
+			"rate", "released", "display", "epsilon", "tau", "bytes_sent", "nanoseconds"} {
 			if _, ok := fields[name]; !ok {
 				t.Errorf("the report's JSON lacks %q", name)
 			}

@@ -83,7 +83,7 @@ func newWorld(t *testing.T, agreed *policy.Policy, n int) *world {
 	_, err = w.db.Put(t.Context(), func(yield func(store.Fact, error) bool) {
 		for i := range n {
 			if !yield(store.Fact{AccountID: fmt.Sprintf("u%d", i), Class: identifier.EmailUID2, Sum: sha256.Sum256([]byte(person(i))),
-				Purpose: consent.AdsMatching, Status: consent.Granted, Jurisdiction: "US", CollectedAt: time.Unix(1, 0)}, nil) {
+				Purpose: consent.AdsMatching, Status: consent.Granted, Basis: consent.BasisConsent, Jurisdiction: "US", CollectedAt: time.Unix(1, 0)}, nil) {
 				return
 			}
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/overlap-psi/overlap/audience"
 	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/policy"
 	"github.com/overlap-psi/overlap/release"
 	"github.com/overlap-psi/overlap/session"
 	"github.com/overlap-psi/overlap/table"
@@ -17,15 +18,21 @@ type Report struct {
 	Session  string      `json:"session,omitempty"` // id, hexadecimal; empty if none was opened
 
 	List     audience.Report `json:"list"`     // what became of every row; local
+	People   uint64          `json:"people"`   // on the list, as the policy counts them: the larger of its e-mails and its phones
+	Small    bool            `json:"small"`    // fewer than the policy asks for (min_list)
 	Distinct uint64          `json:"distinct"` // identifiers evaluated
 	Collided uint64          `json:"collided"` // left out since two had one token; expect 0
 	Entries  uint64          `json:"entries"`  // of the table the platform got, pads included
 	Queries  uint64          `json:"queries"`  // the platform asked, pads included
 
 	// The one count: about so many accounts matched. Without Released the
-	// platform told none: too few matched, or the noise hid them.
+	// platform told none: too few matched, or the noise hid them. A policy whose
+	// display is not exact leaves Count 0, and what it shows is Rate, the count as
+	// a share of People; the receipt holds the count all the same.
 	Count    uint64 `json:"count"`
+	Rate     string `json:"rate,omitempty"` // "37%", ">85%"
 	Released bool   `json:"released"`
+	Display  string `json:"display"`
 	Epsilon  string `json:"epsilon"`
 	Tau      uint64 `json:"tau"`
 
@@ -36,19 +43,26 @@ type Report struct {
 	// session failed.
 	Receipt *session.Receipt `json:"-"`
 
-	count release.Count
+	count   release.Count
+	display policy.Display
 }
 
 func (c *Client) newReport(name string, list audience.Report, counts table.Counts, entries uint64) *Report {
+	hygiene := c.c.Policy.Hygiene
+	people := max(list.Kept.Email, list.Kept.Phone)
 	return &Report{
 		Audience: name,
 		Platform: c.c.Platform,
 		List:     list,
+		People:   people,
+		Small:    people < hygiene.MinList,
 		Distinct: counts.Added - counts.Repeats,
 		Collided: counts.Collided,
 		Entries:  entries,
 		Epsilon:  c.c.Policy.Epsilon.String(),
 		Tau:      c.c.Policy.Tau,
+		Display:  hygiene.Display.String(),
+		display:  hygiene.Display,
 	}
 }
 
@@ -58,6 +72,17 @@ func (r *Report) finish(s *session.Session, err error) {
 		r.Session, r.Receipt = identity.ID(sid).String(), s.Evidence()
 	}
 	if err == nil {
-		r.Count, r.Released = r.count.N, r.count.Released
+		r.show()
+	}
+}
+
+// show fills in the count as the policy wants it shown.
+func (r *Report) show() {
+	if r.Released = r.count.Released; !r.Released {
+		return
+	}
+	r.Rate = r.display.Rate(r.count.N, r.People)
+	if r.display == policy.DisplayExact {
+		r.Count = r.count.N
 	}
 }

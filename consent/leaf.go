@@ -71,11 +71,8 @@ func (l *line) compare(m *line) int {
 // so that erasing the record, and with it the secret, closes its leaf in every
 // snapshot there ever was.
 func newLine(id *[32]byte, rec *Record) line {
-	var l line
-	*l.sum() = rec.Sum
-	l[64] = byte(rec.Class)
-	*l.recordHash() = rec.Hash()
-	*l.account() = rec.Account
+	recordHash := rec.Hash()
+	l := unsalted(rec.Class, &rec.Sum, &recordHash, &rec.Account)
 	binary.BigEndian.PutUint64(l[leafLen:], rec.Fact)
 
 	var scratch [len(saltDST) + 32 + 32 + 1 + 32]byte
@@ -85,6 +82,12 @@ func newLine(id *[32]byte, rec *Record) line {
 	b = append(b, byte(rec.Class))
 	b = append(b, rec.Sum[:]...)
 	*l.salt() = mac(&rec.Secret, b)
+	return l
+}
+
+func unsalted(class identifier.Class, sum, recordHash *[32]byte, account *Handle) (l line) {
+	*l.sum(), *l.recordHash(), *l.account() = *sum, *recordHash, *account
+	l[64] = byte(class)
 	return l
 }
 

@@ -4,9 +4,10 @@
 //
 // A company is named by its id, SHA-256 of its public key, and by nothing else:
 // two companies exchange their ids once, out of band. The identity key signs
-// the bodies of the protocol and the company's own X.509 certificates. The two
-// cannot be confused: a signed body begins with a length, 00 00 00 0d; a
-// certificate with 30.
+// the bodies of the protocol, the company's own X.509 certificates and the
+// policies it agrees to. They cannot be confused: a signed body begins with a
+// length, 00 00 00 0d; a certificate with 30; a policy's signed text with
+// "overlap policy".
 package identity
 
 import (

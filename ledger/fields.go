@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/consent/signal"
 	"github.com/overlap-psi/overlap/identifier"
 	"github.com/overlap-psi/overlap/internal/sheet"
 )
@@ -22,14 +23,29 @@ const (
 	status
 	jurisdiction
 	collectedAt
-	required field = iota
-
-	source    = required
-	adsSwitch = required + 1
-	fields    = required + 2
+	source // the first that a file may lack
+	adsSwitch
+	basis
+	notice
+	surface
+	reference
+	tcString
+	gppString
+	gppSID
+	usPrivacy
+	gpc
+	optOut
+	fields
 )
 
-var names = [fields]string{"account_id", "kind", "value", "purpose", "status", "jurisdiction", "collected_at", "source", "ads_switch"}
+// required is how many fields a file must have, which are the first.
+const required = source
+
+var names = [fields]string{
+	"account_id", "kind", "value", "purpose", "status", "jurisdiction", "collected_at", // required
+	"source", "ads_switch", "basis", "notice", "surface", "reference",
+	"tc_string", "gpp_string", "gpp_sid", "us_privacy", "gpc", "opt_out",
+}
 
 // HeaderError says which columns a file lacks, or has twice. It holds names of
 // ours, and nothing of the file.
@@ -194,7 +210,41 @@ func (r *reader) time() time.Time {
 	return time.Time{}
 }
 
-func (r *reader) source() string { return r.text(source) }
+// texts reads what shows that the rest is so, in the platform's words.
+func (r *reader) texts(l *Line) {
+	texts := [...]*string{source: &l.Source, notice: &l.Notice, surface: &l.Surface, reference: &l.Reference}
+	for f, to := range texts {
+		if to != nil {
+			*to = r.text(field(f))
+		}
+	}
+	for _, text := range texts {
+		if text != nil && len(*text) > consent.MaxText {
+			r.fail(TextTooLong)
+		}
+	}
+}
+
+// basis reads the ground in law. A platform that has but one doesn't write it,
+// and that one is consent.
+func (r *reader) basis() consent.Basis {
+	word := r.word(basis)
+	if word == "" {
+		return consent.BasisConsent
+	}
+	b, err := consent.ParseBasis(word)
+	if err != nil {
+		r.fail(BasisUnknown)
+	}
+	return b
+}
+
+func (r *reader) signals() signal.Row {
+	return signal.Row{
+		TCString: r.cell(tcString), GPPString: r.cell(gppString), GPPSID: r.cell(gppSID),
+		USPrivacy: r.cell(usPrivacy), GPC: r.cell(gpc), OptOut: r.cell(optOut),
+	}
+}
 
 func (r *reader) adsSwitch() Switch {
 	switch r.word(adsSwitch) {

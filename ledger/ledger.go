@@ -7,6 +7,12 @@
 // has a default: a line of which a field isn't one of the known words is
 // refused, whole. Identifiers are normalised and hashed here; nothing of a
 // value leaves the package but its hash.
+//
+// A line may carry the signals that other systems keep: TCF, GPP and US Privacy
+// strings, Global Privacy Control, an opt-out. They can't grant anything. A
+// granted line for advertising of which a signal says otherwise, where the person
+// is, becomes a denied one: the contradiction is kept as a fact, and the Report
+// counts it.
 package ledger
 
 import (
@@ -18,6 +24,7 @@ import (
 	"time"
 
 	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/consent/signal"
 	"github.com/overlap-psi/overlap/identifier"
 	"github.com/overlap-psi/overlap/internal/sheet"
 )
@@ -40,6 +47,10 @@ type Options struct {
 
 	// Vanity and Lenient are identifier.Options'.
 	Vanity, Lenient bool
+
+	// Terms are what a TCF string is asked: the platform's own vendor id, and
+	// for which purposes. Without a vendor id no such string says GRANTED.
+	Terms signal.Terms
 
 	// Delimiter is sheet.Options'. Zero means: found in the header.
 	Delimiter byte
@@ -71,8 +82,15 @@ type Line struct {
 	Status       consent.Status
 	Jurisdiction string // see consent.ValidJurisdiction; "" is unknown
 	CollectedAt  time.Time
-	Source       string // where it was collected, in the platform's words; may be empty
 	Switch       Switch
+	Basis        consent.Basis
+
+	// What shows that it is so, in the platform's words; each may be empty, and
+	// is at most consent.MaxText bytes long.
+	Source    string // the system or the import that the line came from
+	Notice    string // the notice that the person was shown, and its version
+	Surface   string // where: a page, an app, a shop
+	Reference string // the consent record's name in the system that keeps it
 }
 
 // Format prints REDACTED whatever the verb.
@@ -145,7 +163,7 @@ func (o *Options) complete() error {
 			return errClass
 		}
 	}
-	return nil
+	return o.Terms.Check()
 }
 
 // first returns the first class of a kind, 0 if there is none.
@@ -212,16 +230,18 @@ func (f *File) readCells(row sheet.Row) Code {
 	r := reader{cells: row.Cells, columns: &f.columns, code: OK}
 	line := Line{Number: row.Line}
 	line.AccountID = r.account()
-	line.Source = r.source()
+	r.texts(&line)
 	kind, hashed := r.kind()
 	line.Purpose = r.purpose()
 	line.Status = r.status()
+	line.Basis = r.basis()
 	line.Jurisdiction = r.jurisdiction()
 	line.CollectedAt = r.time()
 	line.Switch = r.adsSwitch()
 	if r.code != OK {
 		return r.code
 	}
+	said := f.heed(&line, r.signals())
 	for _, class := range f.classes(kind, hashed) {
 		id, err := f.parse(class, r.cell(value), hashed)
 		if err != nil {
@@ -234,8 +254,23 @@ func (f *File) readCells(row sheet.Row) Code {
 	if len(f.lines) == 0 {
 		return KindUnknown
 	}
-	f.counts.add(&line)
+	f.counts.add(&line, said)
 	return OK
+}
+
+// heed makes a granted line for advertising a denied one if a signal says
+// otherwise, and returns what it says, 0 if nothing does. The strictest signal
+// decides.
+func (f *File) heed(l *Line, signals signal.Row) signal.Result {
+	if l.Purpose != consent.AdsMatching || l.Status != consent.Granted {
+		return 0
+	}
+	said := signals.Strictest(f.o.Terms, signal.RegimeOf(l.Jurisdiction)).Result
+	if said <= signal.Granted {
+		return 0
+	}
+	l.Status = consent.Denied
+	return said
 }
 
 // classes returns the classes under which a value is read.

@@ -18,10 +18,12 @@ import (
 	"github.com/overlap-psi/overlap/internal/sheet"
 )
 
-const header = "account_id,kind,value,purpose,status,jurisdiction,collected_at,source,ads_switch\n"
+const header = "account_id,kind,value,purpose,status,jurisdiction,collected_at,source,ads_switch," +
+	"basis,notice,surface,reference,tc_string,gpp_string,gpp_sid,us_privacy,gpc,opt_out\n"
 
 // good is a line that is OK, for tests that spoil one cell of it.
-var good = [fields]string{"u1", "email", "ana@example.com", "ads_matching", "granted", "FR", "2026-01-02T03:04:05Z", "app", "on"}
+var good = [fields]string{"u1", "email", "ana@example.com", "ads_matching", "granted", "FR", "2026-01-02T03:04:05Z", "app", "on",
+	"consent", "ads@3", "sign-up page", "c-17"}
 
 // spoilt returns a line of which one cell differs from good's.
 func spoilt(f field, cell string) string {
@@ -67,7 +69,8 @@ func TestLine(t *testing.T) {
 	want := []Line{{
 		Number: 2, AccountID: "u1", Class: identifier.EmailUID2, Sum: sha256.Sum256([]byte("ana@example.com")),
 		Purpose: consent.AdsMatching, Status: consent.Granted, Jurisdiction: "FR",
-		CollectedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Source: "app", Switch: On,
+		CollectedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Source: "app", Switch: On, Basis: consent.BasisConsent,
+		Notice: "ads@3", Surface: "sign-up page", Reference: "c-17",
 	}}
 	if !reflect.DeepEqual(got.lines, want) {
 		t.Errorf("a line reads otherwise")
@@ -96,6 +99,14 @@ func TestCells(t *testing.T) {
 		{collectedAt, "|2026-13-01|2026-02-30|01/02/2026|2026-01-02 03:04:05|1767323045|2026-01-02T03:04:05|now", TimeMalformed},
 		{source, "|web form|école", OK},
 		{source, "\xff", NotUTF8},
+		{notice, "|ads@3|publicité", OK}, {surface, "|app", OK}, {reference, "| c-17 ", OK},
+		{notice, "\xff", NotUTF8}, {surface, "\xff", NotUTF8}, {reference, "\xff", NotUTF8},
+		{source, strings.Repeat("x", consent.MaxText), OK}, {source, strings.Repeat("x", consent.MaxText+1), TextTooLong},
+		{notice, strings.Repeat("é", consent.MaxText/2+1), TextTooLong}, {surface, strings.Repeat("x", 2000), TextTooLong},
+		{reference, strings.Repeat("x", 2000), TextTooLong}, {account, strings.Repeat("x", 2000), OK},
+		{basis, "|consent|Consent |notice_opt_out|legitimate_interests|contract|legal_obligation", OK},
+		{basis, "none|yes|opt_out|legitimate interests|null|Basis(1)", BasisUnknown},
+		{tcString, "|x|" + granting, OK}, {gppString, "x", OK}, {gppSID, "x", OK}, {usPrivacy, "x", OK}, {gpc, "x", OK}, {optOut, "\xff", OK},
 		{adsSwitch, "|on|off|OFF", OK},
 		{adsSwitch, "1|true|yes|opt_out", SwitchUnknown},
 		{value, "ana@example.com| ANA@example.com", OK},
@@ -136,6 +147,14 @@ func TestWords(t *testing.T) {
 			t.Errorf("%s", word)
 		}
 	}
+	for _, b := range consent.Bases {
+		if at(spoilt(basis, b.String())).Basis != b {
+			t.Errorf("%v", b)
+		}
+	}
+	if at(spoilt(basis, " ")).Basis != consent.BasisConsent {
+		t.Error("a line without a basis")
+	}
 	for word, want := range map[string]Switch{"": Unset, "on": On, "off": Off} {
 		if got := at(spoilt(adsSwitch, word)).Switch; got != want || got.String() != word {
 			t.Errorf("%q", word)
@@ -160,8 +179,8 @@ func TestWords(t *testing.T) {
 // A line with several faults has the code that comes first in Codes, an
 // identifier's own last; each code of the package can occur.
 func TestOrder(t *testing.T) {
-	bad := [fields]string{account: "", source: "\xff", kind: "x", purpose: "x", status: "x", jurisdiction: "x", collectedAt: "x", adsSwitch: "x", value: "x"}
-	mend := []field{account, source, kind, purpose, status, jurisdiction, collectedAt, adsSwitch, value}
+	bad := [fields]string{account: "", source: "\xff", notice: strings.Repeat("x", 2000), kind: "x", purpose: "x", status: "x", basis: "x", jurisdiction: "x", collectedAt: "x", adsSwitch: "x", value: "x"}
+	mend := []field{account, source, notice, kind, purpose, status, basis, jurisdiction, collectedAt, adsSwitch, value}
 	want := append(append([]Code(nil), Codes[2:]...), "EMAIL_NO_AT", OK)
 	for i := range want {
 		got := run(t, header+strings.Join(bad[:], ",")+"\n", Options{})
@@ -281,6 +300,7 @@ func TestReport(t *testing.T) {
 		"purposes": func(r *Report) { delete(r.Purposes, "ads_matching") },
 		"statuses": func(r *Report) { r.Statuses["expired"]++ },
 		"kinds":    func(r *Report) { r.Kinds["phone"]++ },
+		"signals":  func(r *Report) { r.Contradicted["DENIED"]++ },
 	} {
 		r := run(t, file, Options{}).report
 		if breakIt(&r); r.check() == nil {
@@ -399,7 +419,7 @@ func FuzzLedger(f *testing.F) {
 				}
 			}
 			for _, l := range got.lines {
-				if l.AccountID == "" || !l.Purpose.Valid() || !l.Status.Valid() || l.Class.Kind() == 0 ||
+				if l.AccountID == "" || !l.Purpose.Valid() || !l.Status.Valid() || l.Class.Kind() == 0 || !l.Basis.Valid() ||
 					l.Sum == [32]byte{} && !strings.Contains(text, strings.Repeat("0", 64)) && !strings.Contains(text, strings.Repeat("A", 43)) ||
 					!consent.ValidJurisdiction(l.Jurisdiction) || l.CollectedAt.IsZero() && !strings.Contains(text, "0001-01-01") {
 					t.Fatal("a line lacks something")

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/consent/signal"
 	"github.com/overlap-psi/overlap/identifier"
 )
 
@@ -19,10 +20,12 @@ const (
 	OK                    Code = "OK"
 	RowWidth              Code = "ROW_WIDTH"       // another number of fields than the header
 	AccountMissing        Code = "ACCOUNT_MISSING" // nobody to hold the record of
-	NotUTF8               Code = "NOT_UTF8"        // in the account's name or the source
+	NotUTF8               Code = "NOT_UTF8"        // in the account's name, the source, notice, surface or reference
+	TextTooLong           Code = "TEXT_TOO_LONG"   // one of the last four: over consent.MaxText bytes
 	KindUnknown           Code = "KIND_UNKNOWN"    // also: a kind of which Options has no class
 	PurposeUnknown        Code = "PURPOSE_UNKNOWN" // never taken for another
 	StatusUnknown         Code = "STATUS_UNKNOWN"  // never taken for granted
+	BasisUnknown          Code = "BASIS_UNKNOWN"   // never taken for consent
 	JurisdictionMalformed Code = "JURISDICTION_MALFORMED"
 	TimeMalformed         Code = "TIME_MALFORMED" // neither RFC 3339 nor a date
 	SwitchUnknown         Code = "SWITCH_UNKNOWN" // ads_switch is none of on, off and nothing
@@ -31,7 +34,7 @@ const (
 // Codes has every code of the package's own, in the order in which a line is
 // looked at.
 var Codes = [...]Code{
-	OK, RowWidth, AccountMissing, NotUTF8, KindUnknown, PurposeUnknown, StatusUnknown,
+	OK, RowWidth, AccountMissing, NotUTF8, TextTooLong, KindUnknown, PurposeUnknown, StatusUnknown, BasisUnknown,
 	JurisdictionMalformed, TimeMalformed, SwitchUnknown,
 }
 
@@ -53,6 +56,11 @@ type Report struct {
 	Kinds       map[string]uint64 `json:"kinds"`
 	SwitchedOff uint64            `json:"switched_off"`
 
+	// Contradicted are the OK lines of ads_matching that the file calls granted
+	// and a consent signal doesn't, by what it says: DENIED, EXCLUDE, MALFORMED,
+	// INVALID or UNKNOWN. Among the statuses they are denied.
+	Contradicted map[string]uint64 `json:"contradicted,omitempty"`
+
 	// Ignored are the columns that aren't read, as a message may show them.
 	Ignored []string `json:"ignored,omitempty"`
 
@@ -67,6 +75,7 @@ type counts struct {
 	purposes           map[consent.Purpose]uint64
 	statuses           map[consent.Status]uint64
 	kinds              map[identifier.Kind]uint64
+	contradicted       map[signal.Result]uint64
 }
 
 func newCounts() counts {
@@ -75,16 +84,21 @@ func newCounts() counts {
 		purposes: map[consent.Purpose]uint64{},
 		statuses: map[consent.Status]uint64{},
 		kinds:    map[identifier.Kind]uint64{},
+
+		contradicted: map[signal.Result]uint64{},
 	}
 }
 
-// add counts a line that is OK.
-func (c *counts) add(l *Line) {
+// add counts a line that is OK, and what a signal says against it, if one does.
+func (c *counts) add(l *Line, said signal.Result) {
 	c.purposes[l.Purpose]++
 	c.statuses[l.Status]++
 	c.kinds[l.Class.Kind()]++
 	if l.Switch == Off {
 		c.switchedOff++
+	}
+	if said != 0 {
+		c.contradicted[said]++
 	}
 }
 
@@ -99,6 +113,8 @@ func (f *File) Report() Report {
 		Kinds:       named(f.counts.kinds),
 		SwitchedOff: f.counts.switchedOff,
 		Ignored:     slices.Clone(f.ignored),
+
+		Contradicted: named(f.counts.contradicted),
 	}
 	r.Bytes, _ = f.Progress()
 	return r
@@ -117,10 +133,12 @@ func named[K interface {
 
 var errSums = errors.New("ledger: the codes don't add up")
 
-// check reports whether every line has its code, and every OK line its purpose.
+// check reports whether every line has its code, every OK line its purpose, and
+// every contradicted one is denied.
 func (r *Report) check() error {
 	if total(r.Codes) != r.Lines || total(r.Purposes) != r.Codes[OK] ||
-		total(r.Statuses) != r.Codes[OK] || total(r.Kinds) != r.Codes[OK] {
+		total(r.Statuses) != r.Codes[OK] || total(r.Kinds) != r.Codes[OK] ||
+		total(r.Contradicted) > r.Statuses[consent.Denied.String()] {
 		return errSums
 	}
 	return nil

@@ -13,9 +13,10 @@ import (
 )
 
 // A field is one line of the document. The table of fields is the only place
-// that knows their names, types, defaults and bounds.
+// that knows their names, types, defaults, bounds and meaning.
 type field struct {
-	name   string
+	name   string                  // with its section and a dot if it has one: "consent.bases"
+	means  string                  // one line for people
 	want   string                  // completes "must be …"
 	preset any                     // the value if the document has none, nil: it must have one
 	read   func(*Policy, any) bool // takes what TOML gave; false: another type or form
@@ -29,41 +30,72 @@ func (f field) or(preset any) field {
 	return f
 }
 
-// fields are those of PROTOCOL.md §15 with their defaults, and the document's
-// own version and purpose.
-var fields = []field{
-	integer("version", 1, 1, func(p *Policy) *uint64 { return &p.Version }),
-	purpose(),
+// is returns f with its meaning.
+func (f field) is(means string) field {
+	f.means = means
+	return f
+}
+
+// sections are the document's tables. Every field of one has a default, so that a
+// document may do without.
+var sections = []string{"consent", "hygiene"}
+
+// fields are those of PROTOCOL.md §15 with their defaults, the document's own
+// version and purpose, and its sections.
+var fields = slices.Concat(topFields, consentFields, hygieneFields)
+
+var topFields = []field{
+	integer("version", 1, 1, func(p *Policy) *uint64 { return &p.Version }).
+		is("the document's format"),
+	purpose().is("what identifiers are used for; nothing else can be named"),
 	text("universe", 64, "1 to 64 characters of a-z, 0-9, '.', '_' and '-'", isName,
-		func(p *Policy) *string { return &p.Universe }),
+		func(p *Policy) *string { return &p.Universe }).
+		is("the platform's set of accounts"),
 	list("classes", `1 to 16 different profiles, such as ["email.uid2-1", "phone.e164-1"]`, identifier.ParseClass,
-		func(p *Policy) *[]identifier.Class { return &p.Classes }),
+		func(p *Policy) *[]identifier.Class { return &p.Classes }).
+		is("how identifiers are spelled before they are compared"),
 	list("modes", `a list of different modes, from "P_LEARNS", "A_LEARNS", "MUTUAL_A" and "MUTUAL_P"`, psi.ParseMode,
-		func(p *Policy) *[]psi.Mode { return &p.Modes }).or([]any{"P_LEARNS"}),
+		func(p *Policy) *[]psi.Mode { return &p.Modes }).or([]any{"P_LEARNS"}).
+		is("who learns which people match"),
 
 	// Sizes stay below what one key may evaluate, PROTOCOL.md §12.
-	integer("max_q_hat", 1, 1<<40, func(p *Policy) *uint64 { return &p.MaxQHat }),
-	integer("max_n_hat", 1, 1<<40, func(p *Policy) *uint64 { return &p.MaxNHat }),
-	integer("max_evaluations", 1, 1<<40, func(p *Policy) *uint64 { return &p.MaxEvaluations }),
-	integer("max_releases", 0, 1000, func(p *Policy) *uint64 { return &p.MaxReleases }),
+	integer("max_q_hat", 1, 1<<40, func(p *Policy) *uint64 { return &p.MaxQHat }).
+		is("items asked in one session, padded"),
+	integer("max_n_hat", 1, 1<<40, func(p *Policy) *uint64 { return &p.MaxNHat }).
+		is("items asked about in one session, padded"),
+	integer("max_evaluations", 1, 1<<40, func(p *Policy) *uint64 { return &p.MaxEvaluations }).
+		is("items asked in one epoch, over all sessions"),
+	integer("max_releases", 0, 1000, func(p *Policy) *uint64 { return &p.MaxReleases }).
+		is("counts an advertiser may be told in one epoch"),
 
-	integer("tau", 1, release.MaxTau, func(p *Policy) *uint64 { return &p.Tau }).or(int64(100)),
-	epsilon().or("1/2"),
-	delta().or(1e-9),
-	integer("t_extra", 1, release.MaxTExtra, func(p *Policy) *uint64 { return &p.TExtra }).or(int64(42)),
+	integer("tau", 1, release.MaxTau, func(p *Policy) *uint64 { return &p.Tau }).or(int64(100)).
+		is("accounts below which no count is told"),
+	epsilon().or("1/2").is("how much one person can change what is seen of one count"),
+	delta().or(1e-9).is("chance that a count is told that should not be"),
+	integer("t_extra", 1, release.MaxTExtra, func(p *Policy) *uint64 { return &p.TExtra }).or(int64(42)).
+		is("margin above tau, accounts"),
 
 	// The key lives as long as the epoch: 30 days at most, PROTOCOL.md §7.4.
-	integer("epoch_seconds", 3600, 30*86_400, func(p *Policy) *uint64 { return &p.EpochSeconds }).or(int64(604_800)),
-	integer("resume_seconds", 0, 86_400, func(p *Policy) *uint64 { return &p.ResumeSeconds }).or(int64(600)),
-	integer("session_seconds", 60, 7*86_400, func(p *Policy) *uint64 { return &p.SessionSeconds }).or(int64(86_400)),
-	integer("release_step", 1, 3600, func(p *Policy) *uint64 { return &p.ReleaseStep }).or(int64(10)),
-	integer("window", 4, 64, func(p *Policy) *uint64 { return &p.Window }).or(int64(4)),
+	integer("epoch_seconds", 3600, 30*86_400, func(p *Policy) *uint64 { return &p.EpochSeconds }).or(int64(604_800)).
+		is("length of an epoch, after which budgets start anew"),
+	integer("resume_seconds", 0, 86_400, func(p *Policy) *uint64 { return &p.ResumeSeconds }).or(int64(600)).
+		is("how long a broken session can be taken up again"),
+	integer("session_seconds", 60, 7*86_400, func(p *Policy) *uint64 { return &p.SessionSeconds }).or(int64(86_400)).
+		is("how long a session may last"),
+	integer("release_step", 1, 3600, func(p *Policy) *uint64 { return &p.ReleaseStep }).or(int64(10)).
+		is("a count leaves at a multiple of so many seconds"),
+	integer("window", 4, 64, func(p *Policy) *uint64 { return &p.Window }).or(int64(4)).
+		is("chunks under way at a time"),
 
-	integer("retention_days", 1, 3650, func(p *Policy) *uint64 { return &p.RetentionDays }),
-	integer("audit_samples", 1, 1_000_000, func(p *Policy) *uint64 { return &p.AuditSamples }).or(int64(4603)),
+	integer("retention_days", 1, 3650, func(p *Policy) *uint64 { return &p.RetentionDays }).
+		is("how long the platform keeps what an audit needs"),
+	integer("audit_samples", 1, 1_000_000, func(p *Policy) *uint64 { return &p.AuditSamples }).or(int64(4603)).
+		is("positions of a session that an audit opens"),
 	text("beacon", 255, `"none" or the name of a public beacon, 1 to 255 visible ASCII characters`, isVisible,
-		func(p *Policy) *string { return &p.Beacon }).or("none"),
-	integer("witnesses", 0, 16, func(p *Policy) *uint64 { return &p.Witnesses }).or(int64(2)),
+		func(p *Policy) *string { return &p.Beacon }).or("none").
+		is("where an audit's random choice comes from"),
+	integer("witnesses", 0, 16, func(p *Policy) *uint64 { return &p.Witnesses }).or(int64(2)).
+		is("independent signatures that a published table needs"),
 }
 
 func integer(name string, least, most uint64, at func(*Policy) *uint64) field {

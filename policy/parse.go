@@ -2,9 +2,11 @@ package policy
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/overlap-psi/overlap/release"
 	"github.com/pelletier/go-toml/v2"
@@ -53,36 +55,64 @@ func Parse(document []byte) (*Policy, error) {
 		refused = p.check()
 	}
 	if refused != nil {
-		refused.Line = lines[refused.Field]
+		section, _, _ := strings.Cut(refused.Field, ".")
+		refused.Line = cmp.Or(lines[refused.Field], lines[section])
 		return nil, refused
 	}
 	return p, nil
 }
 
-// fieldLines returns the line of each field. It refuses unknown fields here, by
-// exact name, and not by decoding into a struct: go-toml folds case when it looks
-// for a struct's field, so "Tau" after "tau" would override it and pass for no
-// repetition. Decoded strictly into nothing, every field is reported with its
-// exact name and place.
+// fieldLines returns the line of each field and section. It refuses unknown
+// fields here, by exact name, and not by decoding into a struct: go-toml folds
+// case when it looks for a struct's field, so "Tau" after "tau" would override it
+// and pass for no repetition. Decoded strictly into nothing, every field is
+// reported with its exact name and place; decoded strictly into empty sections,
+// every field of these is.
 func fieldLines(document []byte) (map[string]int, error) {
-	lines := map[string]int{}
-	err := toml.NewDecoder(bytes.NewReader(document)).DisallowUnknownFields().Decode(&struct{}{})
-	var found *toml.StrictMissingError
-	if err != nil && !errors.As(err, &found) {
+	top, err := missing(document, &struct{}{})
+	if err != nil {
 		return nil, syntaxError(err)
 	}
-	if found == nil {
-		return lines, nil
+	// What is wrong with the document as such was found above. This also fails if
+	// a section is no table, which read says better.
+	inner, _ := missing(document, &struct {
+		Consent struct{} `toml:"consent"`
+		Hygiene struct{} `toml:"hygiene"`
+	}{})
+	lines := map[string]int{}
+	for _, e := range inner {
+		if key := e.Key(); len(key) == 1 { // of an inline table, without its section; read looks into those
+			continue
+		}
+		top = append(top, e)
 	}
-	for _, e := range found.Errors {
+	for _, e := range top {
 		line, _ := e.Position()
-		key := e.Key()
-		if len(key) != 1 || !slices.ContainsFunc(fields, func(f field) bool { return f.name == key[0] }) {
+		name := strings.Join(e.Key(), ".")
+		if !slices.Contains(sections, name) && !isField(e.Key()) {
 			return nil, &FieldError{Line: line, Want: "unknown field"}
 		}
-		lines[key[0]] = line
+		if lines[name] == 0 {
+			lines[name] = line
+		}
 	}
 	return lines, nil
+}
+
+// missing returns every field of the document that v does not have.
+func missing(document []byte, v any) ([]toml.DecodeError, error) {
+	err := toml.NewDecoder(bytes.NewReader(document)).DisallowUnknownFields().Decode(v)
+	var found *toml.StrictMissingError
+	if errors.As(err, &found) {
+		return found.Errors, nil
+	}
+	return nil, err
+}
+
+// isField reports whether a key is a field's. A quoted key may hold dots, so the
+// parts are compared and not their sum.
+func isField(key []string) bool {
+	return slices.ContainsFunc(fields, func(f field) bool { return slices.Equal(strings.Split(f.name, "."), key) })
 }
 
 // syntaxError keeps the line of go-toml's error and drops its text, which quotes
@@ -98,9 +128,14 @@ func syntaxError(err error) *FieldError {
 
 // read sets every field from the parsed values or its default.
 func (p *Policy) read(values map[string]any) *FieldError {
+	flat, refused := flatten(values)
+	if refused != nil {
+		return refused
+	}
+	p.set = map[string]bool{}
 	for _, f := range fields {
-		v, set := values[f.name]
-		if !set {
+		v, set := flat[f.name]
+		if p.set[f.name] = set; !set {
 			v = f.preset
 		}
 		if v == nil {
@@ -111,6 +146,28 @@ func (p *Policy) read(values map[string]any) *FieldError {
 		}
 	}
 	return nil
+}
+
+// flatten gives the fields of sections their whole names.
+func flatten(values map[string]any) (map[string]any, *FieldError) {
+	flat := map[string]any{}
+	for name, v := range values {
+		if !slices.Contains(sections, name) {
+			flat[name] = v
+			continue
+		}
+		table, ok := v.(map[string]any)
+		if !ok {
+			return nil, &FieldError{Field: name, Want: "a table, [" + name + "]"}
+		}
+		for inner, v := range table {
+			if !isField([]string{name, inner}) {
+				return nil, &FieldError{Field: name, Want: "a table of known fields"}
+			}
+			flat[name+"."+inner] = v
+		}
+	}
+	return flat, nil
 }
 
 // Check returns a *FieldError for the first field out of bounds. A Policy from

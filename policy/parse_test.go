@@ -92,6 +92,21 @@ func TestBounds(t *testing.T) {
 		{"beacon", "'none' 'drand:8990e7a9aaed2ffed73dbd7092123d6f289930540d7651336225dc172e51b2ce' '" + strings.Repeat("b", 255) + "'",
 			`'' "a\u0020b" "a\u0009b" "é" 1 '` + strings.Repeat("b", 256) + "'"},
 		{"witnesses", "0 16", "-1 17 2.0 ''"},
+		{"consent.version", "1 2147483647", "0 -1 2147483648 1.0 '1'"},
+		{"consent.purposes", `["ads_matching"]`, `[] "ads_matching" ["ads_matching","ads_matching"] [1] [["ads_matching"]] ["ADS_MATCHING"]`},
+		{"consent.bases", `["consent"] ["notice_opt_out"] ["legitimate_interests","notice_opt_out","consent"]`,
+			`[] ["contract"] ["legal_obligation"] ["consent","contract"] ["consent","consent"] [""] ["Consent"] [1] "consent" 1`},
+		{"consent.jurisdictions", `[] ["FR"] ["US-CA","FR","EU"]`, `[""] ["fr"] ["UK"] ["FR","FR"] ["US_CA"] [1] "FR" {}`},
+		{"consent.max_age_days", "0 1 36500", "-1 36501 1.0 ''"},
+		{"consent.tcf_vendor", "0 755 65535", "-1 65536 1.0 ''"},
+		{"consent.tcf_purposes", "[3,4] [24] [4,1]", "[] [0] [25] [3,3] [-1] [3.0] ['3'] 3"},
+		{"consent.us_unknown", "'exclude' 'admit'", "'' 'Admit' true 1 ['admit']"},
+		{"consent.list_default", "'none' 'granted'", "'' 'denied' true 1 ['granted']"},
+		{"consent.data_source", `["first_party"] ["third_party"] ["third_party","first_party"]`,
+			`[] [""] ["second_party"] ["first_party","first_party"] "first_party" [1]`},
+		{"hygiene.min_list", "0 1000 1099511627776", "-1 1099511627777 1.0 ''"},
+		{"hygiene.small_list", "'warn' 'refuse'", "'' 'ignore' true 1"},
+		{"hygiene.display", "'exact' 'percent' 'top85'", "'' 'Exact' 'top90' 85 true ['exact']"},
 	} {
 		for _, v := range strings.Fields(c.good) {
 			if _, err := Parse(with(minimal(), c.name+" = "+v)); err != nil {
@@ -119,7 +134,7 @@ func lineOf(document []byte, name string) int {
 }
 
 func TestEveryFieldHasItsBoundsTested(t *testing.T) {
-	if len(fields) != 22 {
+	if len(fields) != 22+10+3 {
 		t.Errorf("%d fields: give a new one its row in TestBounds", len(fields))
 	}
 }
@@ -155,6 +170,61 @@ func TestOnlyAdsMatching(t *testing.T) {
 		document := append(without(minimal(), "purpose"), lines...)
 		if _, err := Parse(document); err == nil {
 			t.Errorf("parsed:\n%s", lines)
+		}
+	}
+}
+
+// The same for the purposes of [consent], alone and beside the right one.
+func TestOnlyAdsMatchingInConsent(t *testing.T) {
+	for p := consent.Purpose(1); p.Valid(); p++ {
+		for _, list := range []string{`[%q]`, `["ads_matching", %q]`, `[%q, "ads_matching"]`} {
+			if p == consent.AdsMatching && list == `[%q]` {
+				continue
+			}
+			_, err := Parse(append(minimal(), fmt.Sprintf("[consent]\nversion = 2\npurposes = "+list, p)...))
+			const want = `policy: line 12: consent.purposes must be ["ads_matching"]: ` +
+				"what was given for security, recovery or signing up, or for anything else, is never matched"
+			if err == nil || err.Error() != want {
+				t.Errorf("%s with %v: %v", list, p, err)
+			}
+		}
+	}
+}
+
+// A section may be written in any of TOML's ways; whatever the way, an unknown
+// field is found.
+func TestSections(t *testing.T) {
+	for _, section := range []string{
+		"[consent]\nversion = 7\n", "consent.version = 7\n", "consent = { version = 7, tcf_vendor = 1 }\n", "\"consent\".'version' = 7\n",
+		"[hygiene]\nmin_list = 5\n[consent]\nversion = 7",
+	} {
+		p, err := Parse(append(minimal(), section...))
+		if err != nil || p.Consent.Version != 7 {
+			t.Errorf("%q: %v", section, err)
+		}
+	}
+	for section, want := range map[string]string{
+		"[consent]\nversion = 1\nbasis = 1\n":             "line 12: unknown field",
+		"[consent]\nversion = 1\nVersion = 1\n":           "line 12: unknown field",
+		"[Consent]\nversion = 1\n":                        "line 10: unknown field",
+		"[consent]\n[Consent]\nversion = 1\n":             "line 11: unknown field",
+		"[consent]\n[consent.deep]\nversion = 1\n":        "line 11: unknown field",
+		"[consent.version]\nversion = 1\n":                "line 10: consent.version must be an integer from 1 to 2147483647",
+		"[[consent]]\nversion = 1\n":                      "line 10: consent must be a table, [consent]",
+		"consent = 1\n":                                   "line 10: consent must be a table, [consent]",
+		"consent = { version = 1, basis = 1 }\n":          "line 10: consent must be a table of known fields",
+		"consent = { Version = 1 }\n":                     "line 10: consent must be a table of known fields",
+		"consent = { tau = 1 }\n":                         "line 10: consent must be a table of known fields",
+		"consent = { version = 0 }\n":                     "line 10: consent.version must be an integer from 1 to 2147483647",
+		"\"consent.version\" = 1\n":                       "line 10: unknown field",
+		"[hygiene]\nbases = []\n":                         "line 11: unknown field",
+		"[hygiene]\ndisplay = 'exact'\ndisplay = 'exact'": "line 12: not valid TOML, or a field that is set twice",
+		"[consent]\nversion = 1\n[consent]\nbases = []\n": "line 12: not valid TOML, or a field that is set twice",
+		"[consent]\ntau = 100\n":                          "line 11: unknown field",
+	} {
+		_, err := Parse(append(minimal(), section...))
+		if err == nil || err.Error() != "policy: "+want {
+			t.Errorf("%q: %v, want %s", section, err, want)
 		}
 	}
 }
@@ -206,6 +276,11 @@ func TestErrorsHoldNoValues(t *testing.T) {
 		`classes = ["` + secret + `"]`,
 		`epsilon = "` + secret + `"`,
 		`beacon = " ` + secret + `"`,
+		`consent.bases = ["` + secret + `"]`,
+		`consent.purposes = ["` + secret + `"]`,
+		`consent.jurisdictions = ["` + secret + `"]`,
+		`hygiene.display = "` + secret + `"`,
+		`consent = { "` + secret + `" = 1 }`,
 		"[\"" + secret + "\"]",
 		"x = { \"" + secret + "\" = 1, \"" + secret + "\" = 2 }",
 	} {
@@ -244,6 +319,13 @@ func TestCheckByHand(t *testing.T) {
 		{"universe", func(p *Policy) { p.Universe = "Users" }},
 		{"epsilon", func(p *Policy) { p.Epsilon = Epsilon{} }},
 		{"t_extra", func(p *Policy) { p.TExtra-- }},
+		{"consent.bases", func(p *Policy) { p.Consent.Bases[1] = consent.BasisContract }},
+		{"consent.bases", func(p *Policy) { p.Consent.Bases = nil }},
+		{"consent.jurisdictions", func(p *Policy) { p.Consent.Jurisdictions = []string{"US", "FR"} }},
+		{"consent.tcf_purposes", func(p *Policy) { p.Consent.TCFPurposes = nil }},
+		{"consent.data_source", func(p *Policy) { p.Consent.Sources = []Source{0} }},
+		{"hygiene.display", func(p *Policy) { p.Hygiene.Display = 0 }},
+		{"hygiene.display", func(p *Policy) { p.Hygiene.Display = 4 }},
 	} {
 		p := Default()
 		if err := p.Check(); err != nil {
@@ -260,7 +342,10 @@ func TestCheckByHand(t *testing.T) {
 // FuzzParse: no document panics; whatever parses is in bounds, keeps its bytes
 // and can make a release.
 func FuzzParse(f *testing.F) {
-	f.Add(defaultDocument)
+	for _, name := range Presets {
+		f.Add(preset(f, name).Bytes())
+	}
+	f.Add([]byte("consent = { version = 1 }\n[hygiene]\n"))
 	f.Add(minimal())
 	f.Add(with(minimal(), `epsilon = "1/10"`, "t_extra = 202", `modes = ["A_LEARNS", "MUTUAL_P"]`))
 	f.Add([]byte("[[tau]]\n"))

@@ -2,8 +2,8 @@
 // match: which accounts and identifiers, who learns what, how much may be asked
 // and released (PROTOCOL.md §15).
 //
-// The document is TOML, written for people to read and sign. Its hash is in
-// every OPEN, so both sides run under the same bytes or not at all. It has one
+// The document is TOML, written for people to read and sign (Sign). Its hash is
+// in every OPEN, so both sides run under the same bytes or not at all. It has one
 // purpose, advertising; a policy that names another, such as a security purpose,
 // does not parse.
 package policy
@@ -11,12 +11,9 @@ package policy
 import (
 	"bytes"
 	"crypto/sha256"
-	_ "embed"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/overlap-psi/overlap/consent"
 	"github.com/overlap-psi/overlap/identifier"
 	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/release"
@@ -51,7 +48,11 @@ type Policy struct {
 	Beacon        string // public source of audit challenges; default "none": the auditor draws them
 	Witnesses     uint64 // cosignatures that a published table's checkpoint needs; default 2
 
+	Consent Consent
+	Hygiene Hygiene
+
 	document []byte
+	set      map[string]bool // the fields that the document sets
 }
 
 // Epsilon is ε = Num/Den of one release, exact.
@@ -60,30 +61,12 @@ type Epsilon struct{ Num, Den uint64 }
 // String returns the fraction as the document spells it: "1/2".
 func (e Epsilon) String() string { return fmt.Sprintf("%d/%d", e.Num, e.Den) }
 
-//go:embed default.toml
-var defaultDocument []byte
-
-// Default returns the policy that comes with this package, default.toml.
-func Default() *Policy {
-	p, err := Parse(defaultDocument)
-	if err != nil {
-		panic(err) // the document is part of this program
-	}
-	return p
-}
-
 // Hash returns the policy_hash of PROTOCOL.md §15, SHA-256 of the document's
 // bytes as they were parsed: a changed comment or line end is another policy.
 func (p *Policy) Hash() [32]byte { return sha256.Sum256(p.document) }
 
 // Bytes returns a copy of the document.
 func (p *Policy) Bytes() []byte { return bytes.Clone(p.document) }
-
-// Rule returns what admits a consent record under this policy: its classes, in
-// every jurisdiction, however old the consent.
-func (p *Policy) Rule() consent.Rule {
-	return consent.Rule{Classes: slices.Clone(p.Classes)}
-}
 
 // Release returns the settings of a release. They pass release.Params.Check if p
 // came from Parse.
@@ -108,6 +91,23 @@ func (p *Policy) EpochTotal() (epsilon, delta float64) {
 // epoch_seconds⌋, 0 before 1970.
 func (p *Policy) Epoch(t time.Time) uint64 {
 	return uint64(max(t.Unix(), 0)) / p.EpochSeconds
+}
+
+// Field is one line of a document, for people to read.
+type Field struct {
+	Name  string `json:"name"` // with its section: "consent.bases"
+	Value string `json:"value"`
+	Set   bool   `json:"set"` // by the document; else Value is the default
+	Means string `json:"means"`
+}
+
+// Fields returns every field, in the order of default.toml.
+func (p *Policy) Fields() []Field {
+	list := make([]Field, len(fields))
+	for i, f := range fields {
+		list[i] = Field{f.name, f.show(p), p.set[f.name], f.means}
+	}
+	return list
 }
 
 // Diff says which fields of two policies differ, one line per field with its

@@ -42,6 +42,13 @@ func wantDefault() *Policy {
 		AuditSamples:   4603,
 		Beacon:         "none",
 		Witnesses:      2,
+		Consent: Consent{
+			Version:     1,
+			Bases:       []consent.Basis{consent.BasisConsent, consent.BasisNoticeOptOut},
+			TCFPurposes: []uint64{3, 4},
+			Sources:     []Source{FirstParty},
+		},
+		Hygiene: Hygiene{MinList: 1000, Display: DisplayExact},
 	}
 }
 
@@ -70,7 +77,7 @@ func TestDefaultsOfFields(t *testing.T) {
 }
 
 func TestDefaultSetsEveryField(t *testing.T) {
-	lines, err := fieldLines(defaultDocument)
+	lines, err := fieldLines(Default().Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +142,7 @@ func TestDefaultIsFresh(t *testing.T) {
 }
 
 func TestHashIsOfTheBytes(t *testing.T) {
-	document, err := os.ReadFile("default.toml")
+	document, err := os.ReadFile("presets/default.toml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,9 +212,46 @@ func TestRule(t *testing.T) {
 			t.Errorf("%v: %v, want %v", class, err, want)
 		}
 	}
-	rule.Classes[0] = identifier.EmailPlain
-	if p.Classes[0] != identifier.EmailUID2 {
+	rule.Classes[0], rule.Bases[0] = identifier.EmailPlain, consent.BasisContract
+	if p.Classes[0] != identifier.EmailUID2 || p.Consent.Bases[0] != consent.BasisConsent {
 		t.Error("a caller's rule reaches into the policy")
+	}
+}
+
+// Each line of [consent] that a Rule has a field for reaches it.
+func TestRuleOfSection(t *testing.T) {
+	at := time.Unix(1_795_392_000, 0)
+	day := 24 * time.Hour
+	for _, c := range []struct {
+		line  string
+		basis consent.Basis
+		place string
+		age   time.Duration
+		want  error
+	}{
+		{`consent.version = 2`, consent.BasisConsent, "", 9999 * day, nil},
+		{`consent.version = 2`, consent.BasisNoticeOptOut, "US", 0, nil},
+		{`consent.version = 2`, consent.BasisNoticeOptOut, "FR", 0, consent.RefusedBasis},
+		{`consent.version = 2`, consent.BasisLegitimateInterests, "US", 0, consent.RefusedBasis},
+		{`consent.bases = ["consent"]`, consent.BasisNoticeOptOut, "US", 0, consent.RefusedBasis},
+		{`consent.bases = ["legitimate_interests"]`, consent.BasisLegitimateInterests, "US", 0, nil},
+		{`consent.bases = ["legitimate_interests"]`, consent.BasisConsent, "US", 0, consent.RefusedBasis},
+		{`consent.jurisdictions = ["US-CA", "FR"]`, consent.BasisConsent, "FR", 0, nil},
+		{`consent.jurisdictions = ["US-CA", "FR"]`, consent.BasisConsent, "US", 0, consent.RefusedJurisdiction},
+		{`consent.jurisdictions = ["US-CA", "FR"]`, consent.BasisConsent, "", 0, consent.RefusedJurisdiction},
+		{`consent.max_age_days = 30`, consent.BasisConsent, "US", 30 * day, nil},
+		{`consent.max_age_days = 30`, consent.BasisConsent, "US", 30*day + 1, consent.RefusedAge},
+		{`consent.max_age_days = 36500`, consent.BasisConsent, "US", 9999 * day, nil},
+	} {
+		p, err := Parse(with(minimal(), c.line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		record := consent.Record{Class: identifier.EmailUID2, Sum: [32]byte{1}, Purpose: consent.AdsMatching, Status: consent.Granted,
+			Basis: c.basis, Jurisdiction: c.place, CollectedAt: at.Add(-c.age)}
+		if _, err := p.Rule().Admit(&record, at); err != c.want {
+			t.Errorf("%s: %v in %q, %v old: %v, want %v", c.line, c.basis, c.place, c.age, err, c.want)
+		}
 	}
 }
 
@@ -264,7 +308,22 @@ func TestDiff(t *testing.T) {
 		retention_days = 1
 		audit_samples = 1
 		beacon = "drand:8990e7a9"
-		witnesses = 0`))
+		witnesses = 0
+		[hygiene]
+		min_list = 0
+		small_list = "refuse"
+		display = "top85"
+		[consent]
+		version = 2
+		purposes = ["ads_matching"]
+		bases = ["consent"]
+		jurisdictions = ["US-CA", "FR"]
+		max_age_days = 365
+		tcf_vendor = 755
+		tcf_purposes = [7, 4, 3]
+		us_unknown = "admit"
+		list_default = "granted"
+		data_source = ["third_party", "first_party"]`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,6 +348,18 @@ func TestDiff(t *testing.T) {
 		"audit_samples: 4603 ≠ 1",
 		`beacon: "none" ≠ "drand:8990e7a9"`,
 		"witnesses: 2 ≠ 0",
+		"consent.version: 1 ≠ 2",
+		"consent.bases: consent, notice_opt_out ≠ consent",
+		"consent.jurisdictions: all ≠ FR, US-CA",
+		"consent.max_age_days: 0 ≠ 365",
+		"consent.tcf_vendor: 0 ≠ 755",
+		"consent.tcf_purposes: 3, 4 ≠ 3, 4, 7",
+		"consent.us_unknown: exclude ≠ admit",
+		"consent.list_default: none ≠ granted",
+		"consent.data_source: first_party ≠ first_party, third_party",
+		"hygiene.min_list: 1000 ≠ 0",
+		"hygiene.small_list: warn ≠ refuse",
+		"hygiene.display: exact ≠ top85",
 	}
 	if got := Diff(a, b); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

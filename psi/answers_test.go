@@ -27,8 +27,7 @@ func unhex(t testing.TB, s string) []byte {
 }
 
 // TestFurtherAnswers checks PROTOCOL.md §16's second table as far as it is this
-// package's: labels aren't used in this version, leaves are consent's, and the
-// positions of an audit are audit's.
+// package's: labels aren't used in this version, leaves are consent's.
 func TestFurtherAnswers(t *testing.T) {
 	kat := load[knownAnswers](t, "testdata/ampsi/draft.json")
 	key, err := DeriveKey((*[32]byte)(kat.Key.Seed), []byte(kat.Key.Info))

@@ -100,11 +100,15 @@ func signedBytes(t FrameType, from Sender, sid, body []byte) []byte {
 }
 
 // transcript is the hash chain th of PROTOCOL.md §5.3 over the frames of a
-// session in their canonical order, whatever order they arrive in.
-type transcript struct{ th [64]byte }
+// session in their canonical order, whatever order they arrive in, and the list
+// of what it was made from: with the list, a frame can be shown to be in th.
+type transcript struct {
+	th      [64]byte
+	digests []FrameDigest
+}
 
 func newTranscript(sid *[32]byte) transcript {
-	return transcript{sha512.Sum512(lv(lv(nil, "AMPSI-V01-th0"), sid[:]))}
+	return transcript{th: sha512.Sum512(lv(lv(nil, "AMPSI-V01-th0"), sid[:]))}
 }
 
 func (t *transcript) add(typ FrameType, from Sender, body []byte) {
@@ -119,6 +123,7 @@ func (t *transcript) addDigest(typ FrameType, from Sender, digest *[64]byte) {
 	b = append(b, byte(typ), byte(from))
 	b = lv(b, digest[:])
 	t.th = sha512.Sum512(b)
+	t.digests = append(t.digests, FrameDigest{typ, from, *digest})
 }
 
 // CheckTokenLen reports whether tokens of tokenLen bytes are long enough for a

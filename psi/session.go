@@ -2,6 +2,7 @@ package psi
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -104,6 +105,10 @@ func (r *round) fail(err error) error {
 
 // Transcript returns th as it stands: the frames so far, in canonical order.
 func (r *round) Transcript() [64]byte { return r.th.th }
+
+// Digests returns the digests of the frames in the transcript, in its order: 66
+// bytes a frame, two frames for each chunk of questions, then the table's.
+func (r *round) Digests() []FrameDigest { return slices.Clone(r.th.digests) }
 
 // Seal moves on from the last EVALUATED to the table. The Querier calls it when
 // it sends SEAL with its own transcript; the Holder with the transcript in the

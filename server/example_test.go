@@ -70,7 +70,7 @@ type exampleFact store.Fact
 
 func fact(account string, p consent.Purpose, s consent.Status) exampleFact {
 	return exampleFact{AccountID: account, Class: identifier.EmailUID2, Sum: sha256.Sum256([]byte(account + "@example.com")),
-		Purpose: p, Status: s, Jurisdiction: "FR", CollectedAt: time.Now()}
+		Purpose: p, Status: s, Basis: consent.BasisConsent, Jurisdiction: "FR", CollectedAt: time.Now()}
 }
 
 func (f exampleFact) put(db *store.DB) {

@@ -18,13 +18,15 @@ type Partner struct {
 	Name   string // for logs and lists
 	ID     identity.ID
 	Policy *policy.Policy // nil means policy.Default
+	Signed *policy.Signed // who signed the policy; nil: nobody
 }
 
 // LoadPartners reads a partners file: a JSON list of
 //
 //	{"name": "acme", "id": "<64 hexadecimal digits>", "policy": "acme.toml"}
 //
-// where policy is optional and relative to the file.
+// where policy is optional and relative to the file. If a policy has a file of
+// signatures beside it, they must be valid.
 func LoadPartners(path string) ([]Partner, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -53,16 +55,28 @@ func LoadPartners(path string) ([]Partner, error) {
 		if !filepath.IsAbs(l.Policy) {
 			l.Policy = filepath.Join(filepath.Dir(path), l.Policy)
 		}
-		document, err := os.ReadFile(l.Policy)
-		if err != nil {
-			return nil, fmt.Errorf("server: policy of partner %d: %w", i+1, err)
-		}
-		if partners[i].Policy, err = policy.Parse(document); err != nil {
+		if partners[i].Policy, partners[i].Signed, err = policy.Load(l.Policy); err != nil {
 			return nil, fmt.Errorf("server: policy of partner %d: %w", i+1, err)
 		}
 	}
 	_, err = byID(partners)
 	return partners, err
+}
+
+// CheckSigned returns an error unless every partner's policy is signed by the
+// partner and by the platform of the given id.
+func CheckSigned(partners []Partner, platform identity.ID) error {
+	for i, p := range partners {
+		switch {
+		case p.Signed == nil:
+			return fmt.Errorf("server: the policy of partner %d is not signed", i+1)
+		case !p.Signed.By(p.ID):
+			return fmt.Errorf("server: the policy of partner %d is not signed by the partner", i+1)
+		case !p.Signed.By(platform):
+			return fmt.Errorf("server: the policy of partner %d is not signed by this platform", i+1)
+		}
+	}
+	return nil
 }
 
 // byID indexes the partners, with the default policy where none is named.

@@ -355,7 +355,7 @@ func isPhone(p string) bool { return p[0] == '+' }
 // granted is a fact that may be matched, collected an hour ago.
 func granted(account, p string) store.Fact {
 	f := store.Fact{AccountID: account, Class: identifier.EmailUID2, Sum: sha256.Sum256([]byte(p)), Purpose: consent.AdsMatching,
-		Status: consent.Granted, Jurisdiction: "US", CollectedAt: time.Now().Add(-time.Hour)}
+		Status: consent.Granted, Basis: consent.BasisConsent, Jurisdiction: "US", CollectedAt: time.Now().Add(-time.Hour)}
 	if isPhone(p) {
 		f.Class = identifier.PhoneE164
 	}

@@ -10,6 +10,7 @@ import (
 
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/receipt"
 	"github.com/overlap-psi/overlap/release"
 )
 
@@ -29,7 +30,7 @@ func (s *Session) ReleaseBody(count release.Count) ([]byte, error) {
 // too late for its time is sent at the next multiple of release_step.
 func (s *Session) SendRelease(ctx context.Context, body []byte) error {
 	m := new(ampsiv1.Release)
-	if err := decodeBody(body, m); err != nil {
+	if err := receipt.Decode(body, m); err != nil {
 		return err
 	}
 	at := time.Unix(int64(m.GetTime()), 0)

@@ -14,16 +14,17 @@ import (
 	"github.com/overlap-psi/overlap/identity"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/receipt"
 )
 
 // What version 1 of the protocol fixes (PROTOCOL.md §2, §5.4, §7.4).
 const (
-	version      = 1
-	suite        = 0x0001 // ristretto255, SHA-512
-	purpose      = 0x01   // advertising audience
-	partyA       = 1
-	partyP       = 2
-	tableSession = 1
+	version      = receipt.Version
+	suite        = receipt.Suite
+	purpose      = receipt.Purpose
+	partyA       = receipt.PartyA
+	partyP       = receipt.PartyP
+	tableSession = receipt.TableSession
 )
 
 // TokenLen is the length in bytes of a token in a session table (PROTOCOL.md §9).
@@ -31,7 +32,7 @@ const TokenLen = 16
 
 // How long an OPEN is good for, and how far clocks may be apart (§5.2).
 const (
-	openLife  = 300 * time.Second
+	openLife  = receipt.OpenLife
 	clockSkew = 60 * time.Second
 )
 
@@ -93,7 +94,7 @@ func (s *Session) readHello(ctx context.Context) error {
 		return err
 	}
 	hello := new(ampsiv1.Hello)
-	if err := decodeBody(f.Body, hello); err != nil {
+	if err := receipt.Decode(f.Body, hello); err != nil {
 		return err
 	}
 	if f.Seq != 0 {
@@ -116,10 +117,10 @@ func (s *Session) checkHello(h *ampsiv1.Hello) error {
 		return refuse("version", psi.AbortVersion)
 	case len(h.GetResumeSid()) > 0:
 		return fmt.Errorf("session: there is nothing to resume: %w", psi.AbortResume)
+	case !bytes.Equal(h.GetPolicyHash(), hash[:]): // before all that a policy says
+		return otherPolicy(hash, h.GetPolicyHash())
 	case h.GetMode() != uint32(mode) || !slices.Contains(s.c.Policy.Modes, mode):
 		return refuse("mode", psi.AbortTerms)
-	case !bytes.Equal(h.GetPolicyHash(), hash[:]):
-		return refuse("policy", psi.AbortTerms)
 	case h.GetUniverse() != s.c.Policy.Universe:
 		return refuse("universe", psi.AbortTerms)
 	case !bytes.Equal(h.GetClasses(), s.classes()):
@@ -134,25 +135,32 @@ func (s *Session) checkHello(h *ampsiv1.Hello) error {
 	return nil
 }
 
+// PolicyError says that the two companies hold different documents. It names both,
+// for people to find out whose is the right one: a policy's hash is no secret, and
+// the other company sees none of this text.
+type PolicyError struct{ Ours, Theirs [32]byte }
+
+func (e *PolicyError) Error() string {
+	return fmt.Sprintf("session: the other company holds policy %x, this one %x", e.Theirs, e.Ours)
+}
+
+// Unwrap returns psi.AbortTerms.
+func (e *PolicyError) Unwrap() error { return psi.AbortTerms }
+
+func otherPolicy(ours [32]byte, theirs []byte) error {
+	if len(theirs) != len(ours) {
+		return fmt.Errorf("session: a policy's hash is of another length: %w", psi.AbortTerms)
+	}
+	return &PolicyError{ours, [32]byte(theirs)}
+}
+
 // ValidAudience reports whether a session in the mode may fill the audience: one
 // with a valid name, or none in A_LEARNS (PROTOCOL.md §5.2).
-func ValidAudience(mode psi.Mode, name string) bool {
-	if mode.FillsAudience() {
-		return ValidName(name)
-	}
-	return name == ""
-}
+func ValidAudience(mode psi.Mode, name string) bool { return receipt.ValidAudience(mode, name) }
 
 // ValidName reports whether an audience or universe has an allowed name: 1 to
 // 64 characters of [a-z0-9._-] (PROTOCOL.md §15).
-func ValidName(name string) bool {
-	for _, c := range name {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
-			return false
-		}
-	}
-	return len(name) >= 1 && len(name) <= 64
-}
+func ValidName(name string) bool { return receipt.ValidName(name) }
 
 func (s *Session) classes() []byte {
 	var b []byte
@@ -170,7 +178,7 @@ func (s *Session) wantTerms(audience string) *ampsiv1.Terms {
 	if s.role == psi.SenderHolder {
 		querier, holder = holder, querier
 	}
-	querierParty, holderParty := parties(s.mode)
+	querierParty, holderParty := receipt.Parties(s.mode)
 	return &ampsiv1.Terms{
 		Version:      version,
 		Suite:        suite,
@@ -190,14 +198,6 @@ func (s *Session) wantTerms(audience string) *ampsiv1.Terms {
 		Claims:       s.mode.Claims(),
 		Audience:     audience,
 	}
-}
-
-// parties returns who asks and who is asked in a mode.
-func parties(m psi.Mode) (querier, holder uint32) {
-	if m.AdvertiserAsks() {
-		return partyA, partyP
-	}
-	return partyP, partyA
 }
 
 // checkConsent checks that a consent root is exactly in the OPEN of the platform
@@ -229,6 +229,8 @@ func (s *Session) checkTerms(t *ampsiv1.Terms) error {
 		return fmt.Errorf("session: OPEN has another version, suite or chunk size: %w", psi.AbortVersion)
 	case !bytes.Equal(t.GetQuerierId(), s.terms.QuerierId) || !bytes.Equal(t.GetHolderId(), s.terms.HolderId):
 		return fmt.Errorf("session: OPEN names other companies than the certificates: %w", psi.AbortAuth)
+	case !bytes.Equal(t.GetPolicyHash(), s.terms.PolicyHash):
+		return otherPolicy(s.c.Policy.Hash(), t.GetPolicyHash())
 	case !proto.Equal(t, s.terms):
 		return fmt.Errorf("session: OPEN has other terms than were asked for: %w", psi.AbortTerms)
 	}

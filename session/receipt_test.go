@@ -1,8 +1,14 @@
 package session
 
 import (
+	"bytes"
+	"crypto/sha512"
+	"errors"
 	"strings"
 	"testing"
+
+	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/receipt"
 )
 
 // A receipt file is one receipt: anything after it, before it or missing from it
@@ -12,8 +18,8 @@ func TestReceiptFile(t *testing.T) {
 	if r.holderErr != nil || r.queryErr != nil {
 		t.Fatal(r.holderErr, r.queryErr)
 	}
-	receipt := r.h.s.Evidence()
-	file := receipt.Bytes()
+	evidence := r.h.s.Evidence()
+	file := evidence.Bytes()
 	back, err := ParseReceipt(file)
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +32,7 @@ func TestReceiptFile(t *testing.T) {
 		"cut":              string(file[:len(file)/2]),
 		"another after it": string(file) + string(file),
 		"a brace after it": string(file) + "}",
-		"another format":   strings.Replace(string(file), receiptFormat, "overlap-receipt-2", 1),
+		"another format":   strings.Replace(string(file), receipt.Format, "overlap-receipt-2", 1),
 		"an unknown field": strings.Replace(string(file), "{", `{"count": 12,`, 1),
 		"not JSON":         "receipt",
 	} {
@@ -54,5 +60,75 @@ func TestReceiptFile(t *testing.T) {
 	back.ReceiptH = nil
 	if _, err := back.Verify(); err == nil || !strings.Contains(err.Error(), "not complete") {
 		t.Errorf("without the Holder's RECEIPT: %v", err)
+	}
+}
+
+// What an audit starts from: SEAL alone says what was asked, whoever keeps the
+// BLINDED bodies has them before they leave, and both companies have the digests
+// that th is made of.
+func TestQuestions(t *testing.T) {
+	var kept [][]byte
+	r := meet(t, func(_ *holderSide, q *querierSide, _, _ *pipe) {
+		q.c.Blinded = func(body []byte) error {
+			kept = append(kept, bytes.Clone(body))
+			return nil
+		}
+	})
+	if r.holderErr != nil || r.queryErr != nil {
+		t.Fatal(r.holderErr, r.queryErr)
+	}
+	broken := r.h.s.Evidence().UpToSeal()
+	if broken.Complete() || !r.h.s.Evidence().Complete() {
+		t.Error("complete is what has both RECEIPTs")
+	}
+	asked, err := broken.Questions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if asked.SID != r.q.s.SID() || asked.Size != r.q.s.Queries() || int(asked.Chunks) != len(kept) || asked.Sealed.Before(asked.Opened) {
+		t.Error("the questions are another session's")
+	}
+	digests := r.q.s.Digests()
+	if a, b := r.h.s.Digests(), digests; psi.Transcript(&asked.SID, a) != psi.Transcript(&asked.SID, b) {
+		t.Error("the companies keep different digests")
+	}
+	beforeSeal := digests[:2*len(kept)]
+	if psi.Transcript(&asked.SID, beforeSeal) != asked.Transcript {
+		t.Error("the digests are not those of SEAL")
+	}
+	for i, body := range kept {
+		if beforeSeal[2*i].Digest != sha512.Sum512(body) {
+			t.Errorf("BLINDED %d was kept otherwise than it was sent", i)
+		}
+	}
+	if !bytes.Equal(broken.Bytes(), r.q.s.Evidence().UpToSeal().Bytes()) {
+		t.Error("the two companies' receipts have different questions")
+	}
+	for _, part := range []*[]byte{&broken.QuerierKey, &broken.HolderKey, &broken.OpenQ, &broken.OpenQSig,
+		&broken.OpenH, &broken.OpenHSig, &broken.Seal, &broken.SealSig} {
+		(*part) = bytes.Clone(*part)
+		(*part)[0] ^= 1
+		if _, err := broken.Questions(); err == nil {
+			t.Error("a changed part is not noticed")
+		}
+		(*part)[0] ^= 1
+	}
+	broken.Seal = nil
+	if _, err := broken.Questions(); err == nil || !strings.Contains(err.Error(), "before SEAL") {
+		t.Errorf("without SEAL: %v", err)
+	}
+}
+
+// A question that can't be kept is not asked.
+func TestQuestionThatCannotBeKept(t *testing.T) {
+	full := errors.New("disk full")
+	r := meet(t, func(_ *holderSide, q *querierSide, _, _ *pipe) {
+		q.c.Blinded = func([]byte) error { return full }
+	})
+	if !errors.Is(r.queryErr, full) || !errors.Is(r.holderErr, psi.AbortInternal) {
+		t.Errorf("%v, %v", r.queryErr, r.holderErr)
+	}
+	if len(r.q.s.Digests()) != 0 {
+		t.Error("a question was asked")
 	}
 }

@@ -29,7 +29,7 @@ func (s *Session) Query(ctx context.Context, in iter.Seq2[psi.Query, error], tak
 			if err != nil {
 				return err
 			}
-			if err := s.ch.send(ctx, f); err != nil {
+			if err := s.ask(ctx, f); err != nil {
 				return err
 			}
 		}
@@ -56,6 +56,16 @@ func (s *Session) Query(ctx context.Context, in iter.Seq2[psi.Query, error], tak
 		return fmt.Errorf("session: more queries than declared: %w", psi.AbortInternal)
 	}
 	return nil
+}
+
+// ask sends a BLINDED frame, once whoever keeps them has it.
+func (s *Session) ask(ctx context.Context, f psi.Frame) error {
+	if s.c.Blinded != nil {
+		if err := s.c.Blinded(f.Body); err != nil {
+			return err
+		}
+	}
+	return s.ch.send(ctx, f)
 }
 
 func nextChunk(next func() (psi.Query, error, bool), n int) ([]psi.Query, error) {

@@ -41,6 +41,7 @@ import (
 	"github.com/overlap-psi/overlap/policy"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/receipt"
 )
 
 // Config is what one side brings to a session.
@@ -52,6 +53,10 @@ type Config struct {
 	// Progress, if not nil, is told how far a long step has come. It must return
 	// at once.
 	Progress func(step Step, done, total uint64)
+	// Blinded, if not nil, is given the body of each BLINDED frame in order before
+	// it is sent, as the Querier: what an audit compares with the snapshot
+	// (PROTOCOL.md §10). Its error ends the session.
+	Blinded func(body []byte) error
 }
 
 // Step names a long step of a session for progress reports.
@@ -206,7 +211,7 @@ func (s *Session) recvSigned(ctx context.Context, t psi.FrameType, within time.D
 	if err := psi.VerifySignature(s.c.Peer.Public, t, s.peerRole(), s.signedSID(t), f.Body, f.Sig); err != nil {
 		return psi.Frame{}, err
 	}
-	return f, decodeBody(f.Body, m)
+	return f, receipt.Decode(f.Body, m)
 }
 
 func (s *Session) signedSID(t psi.FrameType) []byte {
@@ -214,26 +219,6 @@ func (s *Session) signedSID(t psi.FrameType) []byte {
 		return nil
 	}
 	return s.params.SID[:]
-}
-
-// decodeBody reads a signed or HELLO body. A field this version does not know
-// is refused: both companies must read one meaning out of one body.
-func decodeBody(body []byte, m proto.Message) error {
-	if err := proto.Unmarshal(body, m); err != nil || hasUnknown(m) {
-		return fmt.Errorf("session: body cannot be read: %w", psi.AbortMalformed)
-	}
-	return nil
-}
-
-func hasUnknown(m proto.Message) bool {
-	r := m.ProtoReflect()
-	if len(r.GetUnknown()) > 0 {
-		return true
-	}
-	if terms := r.Descriptor().Fields().ByName("terms"); terms != nil && r.Has(terms) {
-		return len(r.Get(terms).Message().GetUnknown()) > 0
-	}
-	return false
 }
 
 // onGrid returns t in Unix seconds, cut to the policy's release_step: the only

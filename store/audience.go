@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/overlap-psi/overlap/consent"
@@ -52,18 +53,23 @@ func (d *DB) PutAudience(ctx context.Context, advertiser [32]byte, name string, 
 type newAudience struct {
 	d        *DB
 	id       int64
+	key      handleKey
 	members  *insert
 	distinct uint64
-	batch    []consent.Handle
-	args     []any // reused
+	batch    []int64 // accounts
+	args     []any   // reused
 }
 
 func (d *DB) newAudience(ctx context.Context, advertiser [32]byte, name string, sid [32]byte) (*newAudience, error) {
-	members, err := prepareInsert(ctx, d.write, `INSERT INTO members (audience, handle) VALUES`, `(?, ?)`)
+	key, err := d.handleKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	members, err := prepareInsert(ctx, d.write, `INSERT INTO members (audience, account) VALUES`, `(?, ?)`)
 	if err != nil {
 		return nil, wrap("filling an audience", err)
 	}
-	a := &newAudience{d: d, members: members, batch: make([]consent.Handle, 0, handlesPerTransaction)}
+	a := &newAudience{d: d, key: key, members: members, batch: make([]int64, 0, handlesPerTransaction)}
 	err = d.update(ctx, "filling an audience", func(tx *sql.Tx) error {
 		return tx.QueryRowContext(ctx, `INSERT INTO audiences (advertiser, name, sid, ready, accounts, created) VALUES (?, ?, ?, 0, 0, ?) RETURNING id`,
 			advertiser[:], name, sid[:], micros(time.Now())).Scan(&a.id)
@@ -80,7 +86,11 @@ func (a *newAudience) fill(ctx context.Context, handles iter.Seq2[consent.Handle
 		if err != nil {
 			return fmt.Errorf("store: reading matches: %w", err)
 		}
-		a.batch = append(a.batch, h)
+		account, ok := a.key.account(h)
+		if !ok {
+			return errHandle
+		}
+		a.batch = append(a.batch, account)
 		if len(a.batch) < handlesPerTransaction {
 			continue
 		}
@@ -92,9 +102,10 @@ func (a *newAudience) fill(ctx context.Context, handles iter.Seq2[consent.Handle
 }
 
 func (a *newAudience) flush(ctx context.Context) error {
+	slices.Sort(a.batch) // in the table's order: neighbours are found on the same page
 	a.args = a.args[:0]
-	for i := range a.batch {
-		a.args = append(a.args, a.id, a.batch[i][:])
+	for _, account := range slices.Compact(a.batch) {
+		a.args = append(a.args, a.id, account)
 	}
 	var distinct uint64
 	err := a.d.update(ctx, "filling an audience", func(tx *sql.Tx) error {
@@ -178,7 +189,7 @@ func scanAudience(row scanner) (a Audience, err error) {
 // ends it.
 func (d *DB) AudienceAccounts(ctx context.Context, advertiser [32]byte, name string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		tx, err := d.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+		tx, err := d.view(ctx)
 		if err != nil {
 			yield("", wrap("reading an audience", err))
 			return
@@ -191,7 +202,7 @@ func (d *DB) AudienceAccounts(ctx context.Context, advertiser [32]byte, name str
 			return
 		}
 		each(ctx, tx, "reading an audience", scanText,
-			`SELECT a.account_id FROM members m JOIN accounts a ON a.handle = m.handle WHERE m.audience = ? ORDER BY a.account_id`, id)(yield)
+			`SELECT a.account_id FROM members m JOIN accounts a ON a.id = m.account WHERE m.audience = ? ORDER BY a.account_id`, id)(yield)
 	}
 }
 

@@ -25,18 +25,29 @@ func handlesOf(handles ...consent.Handle) iter.Seq2[consent.Handle, error] {
 // putAccounts puts accounts into the ledger and returns their handles by id.
 func putAccounts(t testing.TB, d *DB, accounts ...string) map[string]consent.Handle {
 	t.Helper()
+	var facts []Fact
+	for i, account := range accounts {
+		facts = append(facts, fact(account, i%255+1))
+	}
+	put(t, d, facts...)
+	handles := map[string]consent.Handle{}
+	for _, account := range accounts {
+		handles[account] = handleOf(t, d, account)
+	}
+	return handles
+}
+
+func handleOf(t testing.TB, d *DB, account string) consent.Handle {
+	t.Helper()
 	key, err := d.handleKey(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	handles := map[string]consent.Handle{}
-	var facts []Fact
-	for i, account := range accounts {
-		facts = append(facts, fact(account, i%255+1))
-		handles[account] = key.of(account)
+	var number int64
+	if err := d.read.QueryRow(`SELECT id FROM accounts WHERE account_id = ?`, account).Scan(&number); err != nil {
+		t.Fatal(err)
 	}
-	put(t, d, facts...)
-	return handles
+	return key.of(number)
 }
 
 func accountsOf(t testing.TB, d *DB, advertiser byte, name string) (accounts []string) {

@@ -24,6 +24,7 @@ func syntheticFacts(n int) iter.Seq2[Fact, error] {
 				Sum:          sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i))),
 				Purpose:      consent.AdsMatching,
 				Status:       consent.Granted,
+				Basis:        consent.BasisConsent,
 				Jurisdiction: "DE",
 				CollectedAt:  time.Unix(1_700_000_000+int64(i), 0),
 				Source:       "settings page",

@@ -34,6 +34,7 @@ func TestImportTwiceIsImportOnce(t *testing.T) {
 			func(f *Fact) { f.AccountID = "c" }, func(f *Fact) { f.Class = identifier.EmailPlain }, func(f *Fact) { f.Sum = id(9) },
 			func(f *Fact) { f.Purpose = consent.ProfileContact }, func(f *Fact) { f.Status = consent.Expired }, func(f *Fact) { f.Jurisdiction = "DE" },
 			func(f *Fact) { f.CollectedAt = hoursBefore(9) }, func(f *Fact) { f.Source = "elsewhere" },
+			func(f *Fact) { f.Basis = consent.BasisContract }, func(f *Fact) { f.Notice = "1" }, func(f *Fact) { f.Surface = "1" }, func(f *Fact) { f.Reference = "1" },
 		}
 		for i, change := range changes {
 			f := fact("a", 1)
@@ -60,11 +61,16 @@ func TestUnsoundFactsAreRefused(t *testing.T) {
 		{"no purpose", func(f *Fact) { f.Purpose = 0 }},
 		{"unknown purpose", func(f *Fact) { f.Purpose = 9 }},
 		{"no status", func(f *Fact) { f.Status = 0 }},
-		{"unknown status", func(f *Fact) { f.Status = 5 }},
+		{"unknown status", func(f *Fact) { f.Status = 6 }},
+		{"no basis", func(f *Fact) { f.Basis = 0 }},
+		{"unknown basis", func(f *Fact) { f.Basis = 6 }},
 		{"malformed jurisdiction", func(f *Fact) { f.Jurisdiction = "fr" }},
 		{"no time", func(f *Fact) { f.CollectedAt = time.Time{} }},
 		{"time too late to store", func(f *Fact) { f.CollectedAt = time.Unix(1<<40, 0) }},
 		{"long source", func(f *Fact) { f.Source = strings.Repeat("x", 1025) }},
+		{"long notice", func(f *Fact) { f.Notice = strings.Repeat("x", 1025) }},
+		{"long surface", func(f *Fact) { f.Surface = strings.Repeat("x", 1025) }},
+		{"long reference", func(f *Fact) { f.Reference = strings.Repeat("x", 1025) }},
 		{"source with a zero byte", func(f *Fact) { f.Source = "\x00" }},
 	}
 	onEach(t, func(t *testing.T, d *DB) {
@@ -81,7 +87,8 @@ func TestUnsoundFactsAreRefused(t *testing.T) {
 			t.Errorf("%d records of a batch that was refused", len(got))
 		}
 		longest := fact(strings.Repeat("x", 256), 1)
-		longest.Source, longest.Jurisdiction = strings.Repeat("y", 1024), ""
+		longest.Source, longest.Jurisdiction = strings.Repeat("y", consent.MaxText), ""
+		longest.Notice, longest.Surface, longest.Reference = longest.Source, longest.Source, longest.Source
 		if added := put(t, d, longest); added != 1 {
 			t.Error("the longest texts are not taken")
 		}

@@ -44,6 +44,21 @@ func recordsOf(t testing.TB, d *DB, at time.Time) (records []consent.Record) {
 	return records
 }
 
+// view opens a view that is closed when the test ends.
+func view(t testing.TB, d *DB) *View {
+	t.Helper()
+	v, err := d.View(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return v
+}
+
 var openRule = consent.Rule{Classes: []identifier.Class{identifier.EmailUID2, identifier.PhoneE164}}
 
 // admitted returns the identifiers that pass.
@@ -60,20 +75,21 @@ func admitted(t testing.TB, d *DB, at time.Time) (sums [][32]byte) {
 func TestFactsComeBackAsRecords(t *testing.T) {
 	onEach(t, func(t *testing.T, d *DB) {
 		f := fact("a", 1)
-		f.Class, f.Status, f.Jurisdiction = identifier.PhoneE164, consent.Denied, "US-CA"
+		f.Class, f.Status, f.Jurisdiction, f.Basis = identifier.PhoneE164, consent.Denied, "US-CA", consent.BasisNoticeOptOut
+		f.Notice, f.Surface, f.Reference = "ads 3", "sign-up form", "consent 17"
 		f.CollectedAt = time.Date(2026, 1, 2, 3, 4, 5, 678_901_234, time.FixedZone("", 3600))
 		if added := put(t, d, f); added != 1 {
 			t.Fatalf("%d facts added", added)
 		}
 		r := recordsOf(t, d, later)[0]
-		secret, account := r.Secret, r.Account
-		r.Secret, r.Account = [32]byte{}, consent.Handle{}
+		secret, account, number := r.Secret, r.Account, r.Fact
+		r.Secret, r.Account, r.Fact = [32]byte{}, consent.Handle{}, 0
 		want := consent.Record{
-			Basis: consent.BasisConsent,
+			Basis: f.Basis, Notice: f.Notice, Surface: f.Surface, Reference: f.Reference, Source: f.Source,
 			Class: f.Class, Sum: f.Sum, Purpose: f.Purpose, Status: f.Status, Jurisdiction: f.Jurisdiction,
 			CollectedAt: f.CollectedAt.Truncate(time.Microsecond).UTC(),
 		}
-		if r != want || secret == ([32]byte{}) || account == (consent.Handle{}) {
+		if r != want || secret == ([32]byte{}) || account == (consent.Handle{}) || number == 0 {
 			t.Error("the record differs from the fact")
 		}
 	})
@@ -96,7 +112,7 @@ func TestOneFactPasses(t *testing.T) {
 		put(t, d, facts...)
 		records, passed := 0, 0
 		for _, purpose := range consent.Purposes { // what Records leaves in the database must not pass either
-			for r, err := range d.records(t.Context(), purpose, later) {
+			for r, err := range view(t, d).records(t.Context(), purpose, later) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -286,8 +302,9 @@ func TestDamagedRowsAreErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, damage := range []string{
-			`INSERT INTO facts SELECT account, class, x'0102', purpose, collected_at, status, jurisdiction, source, seq, secret FROM facts`,
-			`UPDATE audiences SET sid = x''`, `UPDATE sessions SET peer = x'00'`,
+			`INSERT INTO facts (seq, account, origin, class, purpose, status, collected_at, reference, sum, secret, digest)
+				SELECT 1000, account, origin, class, purpose, status, collected_at, reference, substr(sum, 1, 2), secret, substr(digest, 1, 2) FROM facts`,
+			`UPDATE audiences SET sid = substr(sid, 1, 0)`, `UPDATE sessions SET peer = substr(peer, 1, 1)`,
 		} {
 			if _, err := d.write.Exec(damage); err != nil {
 				t.Fatal(err)

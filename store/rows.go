@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,7 @@ type scanner interface{ Scan(dest ...any) error }
 // querier is a database or a transaction.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // each streams a query's rows as one statement sees them. An error ends it.
@@ -102,4 +104,51 @@ func (s *insert) exec(ctx context.Context, tx *sql.Tx, args []any) (inserted uin
 		args = args[n:]
 	}
 	return inserted, nil
+}
+
+// lookup is a prepared SELECT of numbers by their names, many at once.
+type lookup struct{ many *sql.Stmt }
+
+// namesPerLookup as rowsPerInsert.
+const namesPerLookup = 64
+
+// prepareLookup prepares "SELECT name, number FROM … WHERE name IN" with the names
+// to follow.
+func prepareLookup(ctx context.Context, db *sql.DB, query string) (*lookup, error) {
+	many, err := db.PrepareContext(ctx, query+" (?"+strings.Repeat(", ?", namesPerLookup-1)+")")
+	return &lookup{many}, err
+}
+
+func (l *lookup) close() error { return l.many.Close() }
+
+// numbers sets the numbers of those names that have one.
+func (l *lookup) numbers(ctx context.Context, tx *sql.Tx, names []string, numbers map[string]int64) error {
+	many := tx.StmtContext(ctx, l.many)
+	args := make([]any, namesPerLookup)
+	for chunk := range slices.Chunk(names, namesPerLookup) {
+		for i := range args {
+			args[i] = chunk[min(i, len(chunk)-1)] // the last fills up
+		}
+		if err := scanNumbers(ctx, many, args, numbers); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func scanNumbers(ctx context.Context, many *sql.Stmt, args []any, numbers map[string]int64) error {
+	rows, err := many.QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		var number int64
+		if err := rows.Scan(&name, &number); err != nil {
+			return err
+		}
+		numbers[name] = number
+	}
+	return rows.Err()
 }

@@ -7,8 +7,9 @@
 // key behind the handles. The file is readable by its owner only, and disk
 // encryption is the operator's.
 //
-// One type, DB, over one dialect now: SQLite in one file. What is SQLite's own is
-// in sqlite.go and schema/; everything else is plain database/sql.
+// One type, DB, over two databases: SQLite in one file, or PostgreSQL. What is their
+// own is in sqlite.go and postgres.go; everything else is plain database/sql, with
+// "?" for parameters.
 package store
 
 import (
@@ -17,6 +18,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
+	"strings"
 	"time"
 )
 
@@ -29,6 +32,7 @@ var (
 
 	errSession error = refusal("session differs from what is on record")
 	errRange   error = refusal("number out of range")
+	errHandle  error = refusal("a handle that is not of this store")
 )
 
 // refusal is an error of the store's own, not of the database.
@@ -56,8 +60,53 @@ func (r refusal) Error() string { return "store: " + string(r) }
 //
 // Errors hold no value of any row: no account, handle, hash or file line.
 type DB struct {
-	write *sql.DB // one connection: writers of a process queue here, in order
-	read  *sql.DB
+	dialect dialect
+	write   *sql.DB // one connection: writers of a process queue here, in order
+	read    *sql.DB
+}
+
+// dialect is what the databases do in ways of their own.
+type dialect struct {
+	words   *strings.Replacer // from the schema's
+	before  string            // a statement before the schema
+	turn    string            // a statement that begins each transaction that writes
+	writing sql.TxOptions
+	reading sql.TxOptions // of a transaction that sees one state throughout
+}
+
+// Open opens the store at the given URL, and makes it if there is none. The URL is
+// "sqlite:PATH", with the path as it is, unescaped, or what PostgreSQL's own
+// programs take, "postgres://user@host/database?sslmode=verify-full". An older
+// store is brought to this program's schema; a newer one is an error.
+func Open(ctx context.Context, url string) (*DB, error) {
+	scheme, path, _ := strings.Cut(url, ":")
+	switch scheme {
+	case "sqlite":
+		return openSQLite(ctx, path)
+	case "postgres", "postgresql":
+		return openPostgres(ctx, url)
+	}
+	return nil, errURL // without the URL, which may hold a password
+}
+
+var errURL = errors.New("store: unknown kind of store; supported: sqlite:PATH and postgres://…")
+
+// newDB returns a store over two pools of connections, with its schema prepared.
+// Readers have no limit: with one, they could all hold a stream and wait for
+// another connection.
+func newDB(ctx context.Context, dialect dialect, write, read *sql.DB) (*DB, error) {
+	d := &DB{dialect: dialect, write: write, read: read}
+	d.write.SetMaxOpenConns(1)
+	d.read.SetMaxIdleConns(runtime.GOMAXPROCS(0))
+	err := d.migrate(ctx)
+	if err == nil {
+		err = wrap("opening", d.read.PingContext(ctx))
+	}
+	if err != nil {
+		d.Close()
+		return nil, err
+	}
+	return d, nil
 }
 
 // Close closes the store. No method may be running.
@@ -71,15 +120,25 @@ func (d *DB) Close() error {
 // update runs f in a transaction that is serialisable, and durable once update
 // returns nil. The database's errors are wrapped with what was being done.
 func (d *DB) update(ctx context.Context, what string, f func(tx *sql.Tx) error) error {
-	tx, err := d.write.BeginTx(ctx, nil)
+	tx, err := d.write.BeginTx(ctx, &d.dialect.writing)
 	if err != nil {
 		return wrap(what, err)
 	}
 	defer tx.Rollback() // of no effect after Commit
+	if d.dialect.turn != "" {
+		if _, err := tx.ExecContext(ctx, d.dialect.turn); err != nil {
+			return wrap(what, err)
+		}
+	}
 	if err := f(tx); err != nil {
 		return wrap(what, err)
 	}
 	return wrap(what, tx.Commit())
+}
+
+// view begins a transaction that reads one state of the store.
+func (d *DB) view(ctx context.Context) (*sql.Tx, error) {
+	return d.read.BeginTx(ctx, &d.dialect.reading)
 }
 
 func wrap(what string, err error) error {
@@ -92,7 +151,7 @@ func wrap(what string, err error) error {
 	case errors.Is(err, sql.ErrNoRows):
 		return ErrNotFound
 	}
-	return fmt.Errorf("store: %s: %w", what, err)
+	return fmt.Errorf("store: %s: %w", what, withoutValues(err))
 }
 
 // changed executes a statement and returns how many rows it changed.

@@ -23,8 +23,10 @@ import (
 var dialects = []struct {
 	name string
 	url  func(t testing.TB) string // of a store that does not exist yet
+	drop string                    // a table, whatever refers to it
 }{
-	{"sqlite", func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "store.db") }},
+	{"sqlite", func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "store.db") }, `PRAGMA foreign_keys = 0; DROP TABLE %s`},
+	{"postgres", newPostgres, `DROP TABLE %s CASCADE`},
 }
 
 // onEach runs a test on a new store of each dialect.
@@ -59,7 +61,7 @@ func open(t testing.TB, url string) *DB {
 func id(n byte) [32]byte { return [32]byte{0: n, 31: 0xa5} }
 
 func TestOpenKnowsWhatItSupports(t *testing.T) {
-	for _, url := range []string{"", "store.db", "postgres://user:planted-password@host/db", "SQLITE:x", "mysql:x"} {
+	for _, url := range []string{"", "store.db", "SQLITE:x", "mysql:x", "mysql://user:planted-password@host/db", "user:planted-password@host"} {
 		_, err := Open(t.Context(), url)
 		if err == nil || !strings.Contains(err.Error(), "sqlite:PATH") || strings.Contains(err.Error(), "planted") {
 			t.Errorf("%v", err)
@@ -92,15 +94,20 @@ func TestStoreOutlivesItsHandle(t *testing.T) {
 
 // Another store calls the same account by another handle.
 func TestHandlesAreTheStoresOwn(t *testing.T) {
-	onEachURL(t, func(t *testing.T, url string) {
-		one, two := open(t, url), open(t, dialects[0].url(t))
-		put(t, one, fact("a", 1))
-		put(t, two, fact("a", 1))
-		a, b := recordsOf(t, one, later)[0], recordsOf(t, two, later)[0]
-		if a.Account == b.Account || a.Secret == b.Secret {
-			t.Error("two stores share a handle or a secret")
-		}
-	})
+	for _, dialect := range dialects {
+		t.Run(dialect.name, func(t *testing.T) {
+			one, two := open(t, dialect.url(t)), open(t, dialect.url(t))
+			put(t, one, fact("a", 1))
+			put(t, two, fact("a", 1))
+			a, b := recordsOf(t, one, later)[0], recordsOf(t, two, later)[0]
+			if a.Account == b.Account || a.Secret == b.Secret {
+				t.Error("two stores share a handle or a secret")
+			}
+			if _, err := one.PutAudience(t.Context(), id(1), "spring", id(1), handlesOf(b.Account)); !errors.Is(err, errHandle) {
+				t.Errorf("one store takes another's handle: %v", err)
+			}
+		})
+	}
 }
 
 func TestManyOpenANewStoreAtOnce(t *testing.T) {
@@ -180,6 +187,12 @@ func callAll(ctx context.Context, d *DB) map[string]error {
 	for _, err := range d.Records(ctx, later) {
 		errs["Records"] = err
 	}
+	_, errs["Cut"] = d.Cut(ctx)
+	_, errs["RecordOf"] = d.RecordOf(ctx, 2)
+	_, errs["History"] = d.History(ctx, planted[0])
+	_, errs["Mislabelled"] = d.Mislabelled(ctx, Filter{Source: planted[3]})
+	_, errs["Relabel"] = d.Relabel(ctx, Filter{Source: planted[3]}, consent.ImportUnknown)
+	_, errs["Withdraw"] = d.Withdraw(ctx, planted[0], planted[3])
 	errs["UseNonce"] = d.UseNonce(ctx, id(1), id(2), later)
 	errs["ChargeRelease"] = d.ChargeRelease(ctx, id(1), planted[2], 1, id(3), 1)
 	errs["ChargeQueries"] = d.ChargeQueries(ctx, id(1), 1, id(3), 1, 1)
@@ -203,52 +216,54 @@ func callAll(ctx context.Context, d *DB) map[string]error {
 // Each table is broken in turn, so that each statement fails with the database's
 // own error, and then the refusals of the store's own.
 func TestErrorsHoldNoValues(t *testing.T) {
-	onEachURL(t, func(t *testing.T, url string) {
-		check := func(name string, err error) bool {
-			if err == nil {
-				return false
+	check := func(t *testing.T, name string, err error) bool {
+		if err == nil {
+			return false
+		}
+		values := planted
+		for _, text := range []string{fmt.Sprintf("%+v %#v", err, err), err.Error()} {
+			for _, value := range values {
+				if strings.Contains(text, value) {
+					t.Errorf("%s: error holds a value: %v", name, err)
+				}
 			}
-			values := planted
-			for _, text := range []string{fmt.Sprintf("%+v %#v", err, err), err.Error()} {
-				for _, value := range values {
-					if strings.Contains(text, value) {
-						t.Errorf("%s: error holds a value: %v", name, err)
+			values = append(values[:len(values):len(values)], "a5", "165") // bytes of id, which could be in a pointer as well
+		}
+		if !strings.HasPrefix(err.Error(), "store: ") {
+			t.Errorf("%s: error does not say whose it is: %v", name, err)
+		}
+		return true
+	}
+	for _, dialect := range dialects {
+		t.Run(dialect.name, func(t *testing.T) {
+			failed := map[string]bool{}
+			for _, table := range []string{"meta", "accounts", "facts", "origins", "switches", "nonces", "budgets", "charges", "releases", "audiences", "members", "sessions"} {
+				d := open(t, dialect.url(t))
+				if _, err := d.write.Exec(fmt.Sprintf(dialect.drop, table)); err != nil {
+					t.Fatal(err)
+				}
+				for name, err := range callAll(t.Context(), d) {
+					if check(t, name, err) {
+						failed[name] = true
 					}
 				}
-				values = append(values[:len(values):len(values)], "a5", "165") // bytes of id, which could be in a pointer as well
 			}
-			if !strings.HasPrefix(err.Error(), "store: ") {
-				t.Errorf("%s: error does not say whose it is: %v", name, err)
-			}
-			return true
-		}
-		failed := map[string]bool{}
-		for _, table := range []string{"meta", "accounts", "facts", "nonces", "budgets", "charges", "releases", "audiences", "members", "sessions"} {
-			d := open(t, dialects[0].url(t))
-			if _, err := d.write.Exec(`PRAGMA foreign_keys = 0; DROP TABLE ` + table); err != nil {
-				t.Fatal(err)
-			}
-			for name, err := range callAll(t.Context(), d) {
-				if check(name, err) {
-					failed[name] = true
+			d := open(t, dialect.url(t))
+			for name := range callAll(t.Context(), d) {
+				if !failed[name] {
+					t.Errorf("%s never failed: this test does not look at it", name)
 				}
 			}
-		}
-		for name := range callAll(t.Context(), open(t, dialects[0].url(t))) {
-			if !failed[name] {
-				t.Errorf("%s never failed: this test does not look at it", name)
+			for range 2 { // the second time runs into replays, budgets and records there are
+				for name, err := range callAll(t.Context(), d) {
+					check(t, name, err)
+				}
 			}
-		}
-		d := open(t, url)
-		for range 2 { // the second time runs into replays, budgets and records there are
-			for name, err := range callAll(t.Context(), d) {
-				check(name, err)
-			}
-		}
-		check("PutRelease", second(d.PutRelease(t.Context(), id(200), []byte(planted[5]))))
-		check("PutSession", d.PutSession(t.Context(), Session{SID: id(3), Peer: id(201), Audience: planted[1]}))
-		check("PutAudience", second(d.PutAudience(t.Context(), id(1), planted[1], id(3), handlesOf(consent.Handle(id(202))))))
-	})
+			check(t, "PutRelease", second(d.PutRelease(t.Context(), id(200), []byte(planted[5]))))
+			check(t, "PutSession", d.PutSession(t.Context(), Session{SID: id(3), Peer: id(201), Audience: planted[1]}))
+			check(t, "PutAudience", second(d.PutAudience(t.Context(), id(1), planted[1], id(3), handlesOf(consent.Handle(id(202))))))
+		})
+	}
 }
 
 func second[T any](_ T, err error) error { return err }
@@ -265,6 +280,34 @@ func TestFactPrintsRedacted(t *testing.T) {
 	if strings.Contains(log.String(), "planted") || !strings.Contains(log.String(), "REDACTED") {
 		t.Error("a fact is logged")
 	}
+}
+
+func TestNewerStoreIsRefused(t *testing.T) {
+	onEachURL(t, func(t *testing.T, url string) {
+		if _, err := open(t, url).write.Exec(`INSERT INTO schema_versions (version, applied) VALUES (1000, 0)`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(t.Context(), url); !errors.Is(err, errNewer) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// An append-only ledger says so itself.
+func TestFactsCannotBeUpdated(t *testing.T) {
+	onEach(t, func(t *testing.T, d *DB) {
+		off := fact("a", 1)
+		off.SwitchedOff = true
+		put(t, d, off)
+		for _, statement := range []string{`UPDATE facts SET status = 1`, `UPDATE switches SET off = 0`} {
+			if _, err := d.write.Exec(statement); err == nil || !strings.Contains(err.Error(), "never changed") {
+				t.Errorf("%s: %v", statement, err)
+			}
+		}
+		if _, err := d.read.Exec(`DELETE FROM facts`); err == nil {
+			t.Error("the reading connections can write")
+		}
+	})
 }
 
 // From here on: SQLite's file.
@@ -341,12 +384,13 @@ func TestPathsWithMarks(t *testing.T) {
 	}
 }
 
-func TestNewerStoreIsRefused(t *testing.T) {
+// As the program left them before its first release.
+func TestDevelopmentStoreIsRefused(t *testing.T) {
 	d, path := openFile(t)
-	if _, err := d.write.Exec(`INSERT INTO migrations (version, applied) VALUES (1000, 0)`); err != nil {
+	if _, err := d.write.Exec(`CREATE TABLE migrations (version INTEGER)`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), "sqlite:"+path); !errors.Is(err, errNewer) {
+	if _, err := Open(t.Context(), "sqlite:"+path); !errors.Is(err, errDevelopment) {
 		t.Errorf("%v", err)
 	}
 }
@@ -365,44 +409,6 @@ func TestFileOfSomethingElseIsRefused(t *testing.T) {
 	}
 }
 
-// An append-only ledger says so itself.
-func TestFactsCannotBeUpdated(t *testing.T) {
-	d, _ := openFile(t)
-	put(t, d, fact("a", 1))
-	if _, err := d.write.Exec(`UPDATE facts SET status = 1`); err == nil || !strings.Contains(err.Error(), "never changed") {
-		t.Errorf("a fact was overwritten: %v", err)
-	}
-	if _, err := d.read.Exec(`DELETE FROM facts`); err == nil {
-		t.Error("the reading connections can write")
-	}
-}
-
-// Reading the ledger must not sort: sorting would spill hashed identifiers to
-// files of SQLite's choosing, or take memory that grows with the ledger.
-func TestRecordsAreReadInOrder(t *testing.T) {
-	d, _ := openFile(t)
-	rows, err := d.read.Query(`EXPLAIN QUERY PLAN `+recordsQuery, micros(later), int64(consent.AdsMatching))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	steps := 0
-	for rows.Next() {
-		var a, b, c int
-		var step string
-		if err := rows.Scan(&a, &b, &c, &step); err != nil {
-			t.Fatal(err)
-		}
-		steps++
-		if strings.Contains(step, "TEMP B-TREE") {
-			t.Errorf("plan has %q", step)
-		}
-	}
-	if steps == 0 {
-		t.Error("no plan")
-	}
-}
-
 // later is after all that the tests collect.
 var later = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
@@ -417,6 +423,7 @@ func fact(account string, n int) Fact {
 		Sum:          id(byte(n)),
 		Purpose:      consent.AdsMatching,
 		Status:       consent.Granted,
+		Basis:        consent.BasisConsent,
 		Jurisdiction: "FR",
 		CollectedAt:  hoursBefore(10),
 		Source:       "settings",

@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"iter"
 	"slices"
 	"time"
@@ -29,55 +28,42 @@ type Count struct {
 
 // Summary counts what the ledger holds now. It reads all of it.
 func (d *DB) Summary(ctx context.Context) (s Summary, err error) {
-	tx, err := d.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	v, err := d.View(ctx)
 	if err != nil {
-		return Summary{}, wrap("counting the ledger", err)
+		return Summary{}, err
 	}
-	defer tx.Rollback()
-	err = tx.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM accounts), (SELECT COUNT(*) FROM accounts WHERE switched_off = 1), (SELECT COUNT(*) FROM facts)`).
+	defer v.Close()
+	err = v.tx.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM accounts), (SELECT COUNT(*) FROM accounts WHERE switched_off = 1), (SELECT COUNT(*) FROM facts)`).
 		Scan(&s.Accounts, &s.SwitchedOff, &s.Facts)
 	if err != nil {
 		return Summary{}, wrap("counting the ledger", err)
 	}
-	current := each(ctx, tx, "counting the ledger", scanCounted, `SELECT f.account, f.purpose, f.status FROM facts f WHERE `+current+` ORDER BY f.account`, micros(time.Now()))
-	s.Current, err = tally(current)
-	return s, err
-}
-
-// counted is what tally counts: a current fact.
-type counted struct {
-	account int64
-	purpose consent.Purpose
-	status  consent.Status
-}
-
-func scanCounted(row scanner) (c counted, err error) {
-	err = row.Scan(&c.account, &c.purpose, &c.status)
-	return c, err
+	s.Current, err = tally(v.current(ctx, consent.Purposes[0], consent.Purposes[len(consent.Purposes)-1], time.Now()))
+	return s, wrap("counting the ledger", err)
 }
 
 // tally counts facts that come by account. So it sees each account once, and
 // needs no memory for those it has seen.
-func tally(facts iter.Seq2[counted, error]) (list []Count, err error) {
+func tally(facts iter.Seq2[current, error]) (list []Count, err error) {
 	type group struct {
 		Count
-		last int64
+		last consent.Handle
 	}
 	groups := map[[2]uint8]*group{}
 	for f, err := range facts {
 		if err != nil {
 			return nil, err
 		}
-		key := [2]uint8{uint8(f.purpose), uint8(f.status)}
+		key := [2]uint8{uint8(f.Purpose), uint8(f.Status)}
 		g := groups[key]
 		if g == nil {
-			g = &group{Count: Count{Purpose: f.purpose, Status: f.status}}
+			g = &group{Count: Count{Purpose: f.Purpose, Status: f.Status}}
 			groups[key] = g
 		}
 		g.Identifiers++
-		if g.Accounts == 0 || g.last != f.account {
+		if g.last != f.Account {
 			g.Accounts++
-			g.last = f.account
+			g.last = f.Account
 		}
 	}
 	for _, g := range groups {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/overlap-psi/overlap/consent"
 	"github.com/overlap-psi/overlap/identifier"
 	"github.com/overlap-psi/overlap/ledger"
 	"github.com/overlap-psi/overlap/store"
@@ -19,7 +20,7 @@ type ledgerCommand struct {
 
 // storeFlag is the platform's store.
 type storeFlag struct {
-	Store string `required:"" placeholder:"sqlite:PATH" help:"The platform's store: sqlite:PATH."`
+	Store string `required:"" placeholder:"URL" help:"The platform's store: sqlite:PATH or postgres://USER@HOST/DATABASE, with the password in PGPASSWORD or ~/.pgpass."`
 }
 
 func (f storeFlag) open(ctx context.Context) (*store.DB, error) { return store.Open(ctx, f.Store) }
@@ -83,7 +84,7 @@ func putFacts(ctx context.Context, db *store.DB, f *ledger.File, p *progress) (a
 			p.set("import", uint64(read), uint64(size))
 			if !yield(store.Fact{
 				AccountID: l.AccountID, Class: l.Class, Sum: l.Sum, Purpose: l.Purpose, Status: l.Status,
-				Jurisdiction: l.Jurisdiction, CollectedAt: l.CollectedAt, Source: l.Source, SwitchedOff: l.Switch == ledger.Off,
+				Basis: consent.BasisConsent, Jurisdiction: l.Jurisdiction, CollectedAt: l.CollectedAt, Source: l.Source, SwitchedOff: l.Switch == ledger.Off,
 			}, err) || err != nil {
 				return
 			}

@@ -39,6 +39,7 @@ var commands struct {
 	Serve    serveCommand    `cmd:"" group:"Platform" help:"Run the matching server."`
 	Audience audienceCommand `cmd:"" group:"Platform" help:"The audiences that matches have filled."`
 
+	Consent consentCommand `cmd:"" group:"Both" help:"Consent strings and what they mean."`
 	Keygen  keygenCommand  `cmd:"" group:"Both" help:"Make a company's identity and TLS certificate."`
 	Receipt receiptCommand `cmd:"" group:"Both" help:"The evidence of a session that both companies signed."`
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ func TestScripts(t *testing.T) {
 			"retry":    retry,
 			"hangup":   hangUp,
 			"gen":      generate,
+			"long":     long,
 		},
 	})
 }
@@ -98,6 +100,16 @@ func exitStatusOf(ts *testscript.TestScript, command []string) string {
 	}
 	ts.Check(err)
 	return "0"
+}
+
+// long writes a file of two lines: a consent string that never ends, and a short
+// one.
+func long(ts *testscript.TestScript, _ bool, args []string) {
+	var n int
+	if _, err := fmt.Sscan(args[1], &n); err != nil {
+		ts.Fatalf("%v", err)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("C"+strings.Repeat("A", n)+"\n1YNN"), 0o600))
 }
 
 // generate writes a customers file of n rows and a users file of n accounts, half

@@ -1,7 +1,7 @@
 // Package merkle computes the tree hash of RFC 6962 §2.1 over leaves that
 // arrive one at a time, in memory logarithmic in their number. Both the token
 // table (PROTOCOL.md §7.1) and the consent snapshot (§10) are committed to
-// with it; proofs are golang.org/x/mod/sumdb/tlog's.
+// with it; a proof is made of the nodes that golang.org/x/mod/sumdb/tlog asks for.
 package merkle
 
 import (
@@ -25,14 +25,20 @@ type Range struct {
 }
 
 // Append adds a leaf by its hash.
-func (r *Range) Append(leaf tlog.Hash) {
+func (r *Range) Append(leaf tlog.Hash) { r.append(leaf, func(tlog.Hash) {}) }
+
+// append tells known of each perfect subtree that the leaf completes, smallest
+// first, the leaf itself before all.
+func (r *Range) append(leaf tlog.Hash, known func(tlog.Hash)) {
 	r.roots = append(r.roots, leaf)
+	known(leaf)
 	// Adding one to size carries once for each trailing 1 bit; each carry joins
 	// two perfect subtrees of equal size.
 	for range bits.TrailingZeros64(^r.size) {
 		n := len(r.roots)
 		r.roots[n-2] = tlog.NodeHash(r.roots[n-2], r.roots[n-1])
 		r.roots = r.roots[:n-1]
+		known(r.roots[n-2])
 	}
 	r.size++
 }

@@ -1,0 +1,165 @@
+package store
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/identifier"
+)
+
+// Filter chooses facts by where they came from. An empty field chooses all; a
+// source or a notice must be named.
+type Filter struct {
+	Source, Notice string
+	Since, Until   time.Time // of collection, both included
+}
+
+const (
+	errFilter  = refusal("neither a source nor a notice is named")
+	errPurpose = refusal("the true purpose is missing, or is ads matching")
+)
+
+func (f *Filter) chooses(o *origin, collected time.Time) bool {
+	return (f.Source == "" || f.Source == o.source) && (f.Notice == "" || f.Notice == o.notice) &&
+		(f.Since.IsZero() || !collected.Before(f.Since)) && (f.Until.IsZero() || !collected.After(f.Until))
+}
+
+// Mislabelled counts what Relabel would correct.
+func (d *DB) Mislabelled(ctx context.Context, f Filter) (n uint64, err error) {
+	v, err := d.View(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer v.Close()
+	for _, err := range v.mislabelled(ctx, f) {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// mislabelled returns the numbers of the facts that the filter chooses, of those
+// that hold now and grant ads matching.
+func (v *View) mislabelled(ctx context.Context, f Filter) iter.Seq2[uint64, error] {
+	return func(yield func(uint64, error) bool) {
+		if f.Source == "" && f.Notice == "" {
+			yield(0, errFilter)
+			return
+		}
+		origins := originReader{from: v.tx, known: map[int64]origin{}}
+		for c, err := range v.current(ctx, consent.AdsMatching, consent.AdsMatching, time.Now()) {
+			var o origin
+			if err == nil {
+				o, err = origins.read(ctx, c.origin)
+			}
+			if err != nil {
+				yield(0, wrap("correcting the ledger", err))
+				return
+			}
+			if c.Status == consent.Granted && f.chooses(&o, c.CollectedAt) && !yield(c.Fact, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Relabel corrects facts that were recorded as granted ads matching and never were,
+// as by an import whose columns were mixed up. For each that the filter chooses and
+// that holds now it adds two, of the same moment and origin: that its purpose is the
+// true one, and that the ads matching is retracted. It returns how many were
+// corrected. What was there stays, and importing the same lines again does not bring
+// them back. After an error, calling it again goes on where it ended.
+func (d *DB) Relabel(ctx context.Context, f Filter, to consent.Purpose) (corrected uint64, err error) {
+	if !to.Valid() || to == consent.AdsMatching {
+		return 0, errPurpose
+	}
+	v, err := d.View(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer v.Close()
+	_, err = d.Put(ctx, func(yield func(Fact, error) bool) {
+		for l, err := range v.linesOf(ctx, v.mislabelled(ctx, f)) {
+			retracted := l.fact()
+			retracted.Status = consent.Retracted
+			relabelled := l.fact()
+			relabelled.Purpose = to
+			// In this order: if only the first is written, the next call finds it again.
+			if !yield(relabelled, err) || err != nil || !yield(retracted, nil) {
+				return
+			}
+			corrected++
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	return corrected, nil
+}
+
+// fact returns the line as it could have been put.
+func (l *line) fact() Fact {
+	return Fact{
+		AccountID: l.accountID, Class: l.Class, Sum: l.Sum, Purpose: l.Purpose, Status: l.Status, Basis: l.Basis, Jurisdiction: l.Jurisdiction,
+		CollectedAt: l.CollectedAt, Notice: l.Notice, Surface: l.Surface, Reference: l.Reference, Source: l.Source,
+	}
+}
+
+// Withdraw adds, for each identifier of the account for which ads matching is
+// granted now, that it is withdrawn now, as reported by source. What is granted
+// from a later moment on is withdrawn at that moment too. It returns how many facts
+// that is, or ErrNotFound if there is no such account.
+func (d *DB) Withdraw(ctx context.Context, accountID, source string) (withdrawn uint64, err error) {
+	events, err := d.History(ctx, accountID)
+	if err != nil {
+		return 0, err
+	}
+	now := time.Now().Truncate(time.Microsecond)
+	return d.Put(ctx, func(yield func(Fact, error) bool) {
+		for _, r := range grantedFrom(events, now) {
+			l := line{*r, accountID}
+			f := l.fact()
+			f.Status, f.Source = consent.Withdrawn, source
+			if f.CollectedAt.Before(now) {
+				f.CollectedAt = now
+			}
+			if !yield(f, nil) {
+				return
+			}
+		}
+	})
+}
+
+// grantedFrom returns the facts that grant ads matching now or from later on.
+func grantedFrom(events []Event, now time.Time) (granted []*consent.Record) {
+	type key struct {
+		class identifier.Class
+		sum   [32]byte
+	}
+	holds := map[key]*consent.Record{}
+	for _, e := range events { // by arrival: the later wins a tie
+		r := e.Fact
+		switch {
+		case r == nil || r.Purpose != consent.AdsMatching:
+		case r.CollectedAt.After(now):
+			if r.Status == consent.Granted {
+				granted = append(granted, r)
+			}
+		default:
+			k := key{r.Class, r.Sum}
+			if before := holds[k]; before == nil || !before.CollectedAt.After(r.CollectedAt) {
+				holds[k] = r
+			}
+		}
+	}
+	for _, r := range holds {
+		if r.Status == consent.Granted {
+			granted = append(granted, r)
+		}
+	}
+	return granted
+}

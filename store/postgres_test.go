@@ -1,0 +1,233 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// required reports whether OVERLAP_REQUIRE, names with commas between them, says
+// that this machine is there to test on PostgreSQL.
+func required() bool {
+	return slices.Contains(strings.Split(os.Getenv("OVERLAP_REQUIRE"), ","), "postgres")
+}
+
+// server is a PostgreSQL of this test's own, started when a test first wants it.
+var server struct {
+	sync.Once
+	dir     string // of its files and its socket
+	process *exec.Cmd
+	err     error
+	schemas atomic.Int32
+}
+
+// newPostgres returns the URL of a store that does not exist yet, in a schema of
+// its own on the test's server.
+func newPostgres(t testing.TB) string {
+	t.Helper()
+	server.Do(startServer)
+	if server.err != nil {
+		if required() {
+			t.Fatalf("OVERLAP_REQUIRE=postgres: %v", server.err)
+		}
+		t.Skipf("no PostgreSQL: %v", server.err)
+	}
+	schema := fmt.Sprintf("store_%d", server.schemas.Add(1))
+	admin := openServer(t, "")
+	if _, err := admin.write.Exec(`CREATE SCHEMA ` + schema); err != nil {
+		t.Fatal(err)
+	}
+	return serverURL(schema)
+}
+
+func serverURL(schema string) string {
+	return "postgres://overlap@/postgres?sslmode=disable&host=" + server.dir + "&search_path=" + schema
+}
+
+// openServer returns a connection with nothing prepared.
+func openServer(t testing.TB, schema string) *DB {
+	t.Helper()
+	write, read, err := postgresPools(serverURL(schema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &DB{dialect: postgres, write: write, read: read}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+func startServer() {
+	server.err = func() error {
+		found, err := filepath.Glob("/usr/lib/postgresql/*/bin")
+		if err != nil || len(found) == 0 {
+			return fmt.Errorf("none under /usr/lib/postgresql")
+		}
+		bin := found[len(found)-1]
+		if server.dir, err = os.MkdirTemp("", "pg"); err != nil { // short: a socket's path is
+			return err
+		}
+		files := filepath.Join(server.dir, "files")
+		who, err := unprivileged(server.dir)
+		if err != nil {
+			return err
+		}
+		initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", files, "-U", "overlap", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+		initdb.SysProcAttr, initdb.Dir = who, server.dir
+		if out, err := initdb.CombinedOutput(); err != nil {
+			return fmt.Errorf("initdb: %w: %s", err, out)
+		}
+		// Without fsync: what is killed here are clients, never the server.
+		server.process = exec.Command(filepath.Join(bin, "postgres"), "-D", files, "-k", server.dir,
+			"-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200", "-c", "default_transaction_isolation=serializable")
+		server.process.SysProcAttr, server.process.Dir = who, server.dir
+		if err := server.process.Start(); err != nil {
+			return err
+		}
+		return awaitServer()
+	}()
+}
+
+// unprivileged gives dir to a user that PostgreSQL runs as: anybody but root.
+func unprivileged(dir string) (*syscall.SysProcAttr, error) {
+	if os.Getuid() != 0 {
+		return nil, nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		return nil, err
+	}
+	uid, _ := strconv.Atoi(u.Uid)
+	gid, _ := strconv.Atoi(u.Gid)
+	if err := os.Chown(dir, uid, gid); err != nil {
+		return nil, err
+	}
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, Pdeathsig: syscall.SIGKILL}, nil
+}
+
+func awaitServer() (err error) {
+	write, read, err := postgresPools(serverURL(""))
+	if err != nil {
+		return err
+	}
+	defer read.Close()
+	defer write.Close()
+	for range 100 {
+		if err = write.PingContext(context.Background()); err == nil {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return err
+}
+
+func stopServer() {
+	if server.process != nil && server.process.Process != nil {
+		server.process.Process.Signal(syscall.SIGQUIT)
+		server.process.Wait()
+	}
+	if server.dir != "" {
+		os.RemoveAll(server.dir)
+	}
+}
+
+func TestNumbered(t *testing.T) {
+	for _, test := range []struct{ query, want string }{
+		{"SELECT 1", "SELECT 1"}, {"?", "$1"}, {"a = ? AND b IN (?, ?)", "a = $1 AND b IN ($2, $3)"},
+		{"a <= ?1 AND b = ?2 AND c = ?1", "a <= $1 AND b = $2 AND c = $1"}, {"?12", "$12"},
+		{strings.Repeat("?,", 12), "$1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,"},
+	} {
+		if got := numbered(test.query); got != test.want {
+			t.Errorf("%s becomes %s", test.query, got)
+		}
+	}
+}
+
+// What the URL holds of secrets is in no error.
+func TestPostgresPasswordsAreNotShown(t *testing.T) {
+	for _, url := range []string{
+		"postgres://user:planted@127.0.0.1:1/db?connect_timeout=1", "postgresql://user:planted@nowhere.invalid/db?connect_timeout=1", "postgres://user:planted@[::1/db",
+		"postgres://user:planted@host:port/db", "postgres://user:pl%ZZanted@host/db", "postgres://host/db?password=planted&sslmode=planted",
+	} {
+		_, err := Open(t.Context(), url)
+		if err == nil || !strings.HasPrefix(err.Error(), "store: ") || strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), "planted") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// What the server says of rows stays there.
+func TestPostgresErrorsHoldNoRows(t *testing.T) {
+	d := open(t, newPostgres(t))
+	putAccounts(t, d, planted[0])
+	for _, statement := range []string{
+		`INSERT INTO accounts (id, account_id, switched_off) SELECT id + 100, account_id, 0 FROM accounts`, // quotes the row as a detail
+		`UPDATE accounts SET switched_off = 2`,
+		`SELECT account_id::bigint FROM accounts`, // quotes the value in its text
+	} {
+		_, err := d.write.Exec(statement)
+		if err == nil {
+			t.Fatal("no error")
+		}
+		err = wrap("testing", err)
+		if text := fmt.Sprintf("%v %+v", err, withoutValues(err)); strings.Contains(text, "planted") || !strings.Contains(text, "SQLSTATE") {
+			t.Errorf("%s", text)
+		}
+	}
+}
+
+func TestPostgresConnectionsAreAsMeant(t *testing.T) {
+	d := open(t, newPostgres(t))
+	for _, test := range []struct{ setting, write, read string }{
+		{"synchronous_commit", "on", "on"}, {"default_transaction_read_only", "off", "on"}, {"lock_timeout", "30s", "30s"},
+	} {
+		var write, read string
+		if err := d.write.QueryRow(`SHOW ` + test.setting).Scan(&write); err != nil || write != test.write {
+			t.Errorf("%s is %s for writers: %v", test.setting, write, err)
+		}
+		if err := d.read.QueryRow(`SHOW ` + test.setting).Scan(&read); err != nil || read != test.read {
+			t.Errorf("%s is %s for readers: %v", test.setting, read, err)
+		}
+	}
+}
+
+// What was written by others before a writer's turn came, it sees.
+func TestPostgresWritersTakeTurns(t *testing.T) {
+	url := newPostgres(t)
+	one, two := open(t, url), open(t, url)
+	first, err := one.write.BeginTx(t.Context(), &postgres.writing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Exec(postgres.turn); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- two.UseNonce(context.Background(), id(1), id(1), later.AddDate(10, 0, 0)) }()
+	select {
+	case err := <-done:
+		t.Fatalf("a second writer did not wait: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	if _, err := first.Exec(`INSERT INTO nonces (peer, nonce, expires) VALUES (?, ?, ?)`, idBytes(1), idBytes(1), micros(later.AddDate(10, 0, 0))); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != ErrReplay {
+		t.Errorf("the second writer did not see the first's nonce: %v", err)
+	}
+}
+
+func idBytes(n byte) []byte { b := id(n); return b[:] }

@@ -1,0 +1,266 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/identifier"
+)
+
+// View is the ledger as one state of the store has it, whatever is written in the
+// meantime. It holds a connection until it is closed, and is not for concurrent
+// use.
+type View struct {
+	tx  *sql.Tx
+	key handleKey
+	cut uint64
+}
+
+// View returns the ledger as it is now.
+func (d *DB) View(ctx context.Context) (*View, error) {
+	key, err := d.handleKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tx, err := d.view(ctx)
+	if err != nil {
+		return nil, wrap("reading the ledger", err)
+	}
+	v := &View{tx: tx, key: key}
+	if v.cut, err = cut(ctx, tx); err != nil {
+		v.Close()
+		return nil, err
+	}
+	return v, nil
+}
+
+// Cut returns the last number that the view has of a fact or switch: all up to it
+// are in the view, and none after it.
+func (v *View) Cut() uint64 { return v.cut }
+
+// Close ends the view and what is being read of it.
+func (v *View) Close() error {
+	if err := v.tx.Rollback(); !errors.Is(err, sql.ErrTxDone) { // as it is when the context is over
+		return wrap("reading the ledger", err)
+	}
+	return nil
+}
+
+// Cut returns the last number given to a fact or switch.
+func (d *DB) Cut(ctx context.Context) (uint64, error) { return cut(ctx, d.read) }
+
+func cut(ctx context.Context, q querier) (n uint64, err error) {
+	err = q.QueryRowContext(ctx, `SELECT last_seq FROM meta`).Scan(&n)
+	return n, wrap("reading the ledger", err)
+}
+
+// Records returns what a View of now has.
+func (d *DB) Records(ctx context.Context, at time.Time) iter.Seq2[consent.Record, error] {
+	return func(yield func(consent.Record, error) bool) {
+		v, err := d.View(ctx)
+		if err != nil {
+			yield(consent.Record{}, err)
+			return
+		}
+		defer v.Close()
+		v.Records(ctx, at)(yield)
+	}
+}
+
+// Records returns what the ledger says at the given moment of every identifier
+// that was collected for ads matching: its current fact, granted or not, with the
+// account's switch as the view has it. Nothing is decided here; that is
+// Rule.Admit's. Identifiers collected for other purposes do not leave the database.
+//
+// They come ordered by (handle, class, sum), each once, as consent.WriteSnapshot
+// wants them. An error ends it.
+func (v *View) Records(ctx context.Context, at time.Time) iter.Seq2[consent.Record, error] {
+	return v.records(ctx, consent.AdsMatching, at)
+}
+
+func (v *View) records(ctx context.Context, purpose consent.Purpose, at time.Time) iter.Seq2[consent.Record, error] {
+	return func(yield func(consent.Record, error) bool) {
+		origins := originReader{from: v.tx, known: map[int64]origin{}}
+		for c, err := range v.current(ctx, purpose, purpose, at) {
+			var o origin
+			if err == nil {
+				o, err = origins.read(ctx, c.origin)
+			}
+			if err != nil {
+				yield(consent.Record{}, wrap("reading the ledger", err))
+				return
+			}
+			c.Basis, c.Jurisdiction, c.Notice, c.Surface, c.Source = o.basis, o.jurisdiction, o.notice, o.surface, o.source
+			if !yield(c.Record, nil) {
+				return
+			}
+		}
+	}
+}
+
+// current is the fact that holds of an identifier under a purpose: a record, but
+// for what its origin says.
+type current struct {
+	consent.Record
+	origin int64
+}
+
+// current returns the facts that hold at the given moment for purposes from the
+// first to the last, by (handle, class, sum, purpose): the latest collected, and of
+// those the last to arrive.
+//
+// Facts are read in the order of their table and then sorted: an index in the order
+// of handles would be written all over in every import.
+func (v *View) current(ctx context.Context, first, last consent.Purpose, at time.Time) iter.Seq2[current, error] {
+	return func(yield func(current, error) bool) {
+		var s sorter
+		if err := v.sortSwitches(ctx, &s); err != nil {
+			yield(current{}, err)
+			return
+		}
+		if err := v.sortFacts(ctx, &s, first, last, at); err != nil {
+			yield(current{}, err)
+			return
+		}
+		var off consent.Handle // the last account that is switched off
+		for e, err := range lastOfEach(s.sorted(), keyLen) {
+			switch {
+			case err != nil:
+				yield(current{}, err)
+				return
+			case e[classAt] == 0:
+				off = consent.Handle(e)
+			case !yield(parseEntry(e, off), nil):
+				return
+			}
+		}
+	}
+}
+
+// lastOfEach returns the last of adjacent entries whose first n bytes are the same.
+func lastOfEach(entries iter.Seq2[[]byte, error], n int) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		var last []byte
+		for e, err := range entries {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if len(last) > 0 && !bytes.Equal(e[:n], last[:n]) && !yield(last, nil) {
+				return
+			}
+			last = append(last[:0], e...)
+		}
+		if len(last) > 0 {
+			yield(last, nil)
+		}
+	}
+}
+
+// An entry is a fact as it is sorted, the latest of a key last:
+//
+//	handle(32) ‖ class(1) ‖ sum(32) ‖ purpose(1) ‖ collected at(8) ‖ seq(8) ‖ status(1) ‖ origin(8) ‖ secret(32) ‖ reference
+//
+// Before an account's facts, if it is switched off, stands its handle and zeros.
+const (
+	classAt = 32
+	keyLen  = 32 + 1 + 32 + 1
+)
+
+func (v *View) sortSwitches(ctx context.Context, s *sorter) error {
+	for account, err := range each(ctx, v.tx, "reading the ledger", scanNumber, `SELECT id FROM accounts WHERE switched_off = 1`) {
+		if err != nil {
+			return err
+		}
+		h := v.key.of(account)
+		var e [keyLen]byte
+		copy(e[:], h[:])
+		if err := s.add(e[:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func scanNumber(row scanner) (n int64, err error) {
+	err = row.Scan(&n)
+	return n, err
+}
+
+func (v *View) sortFacts(ctx context.Context, s *sorter, first, last consent.Purpose, at time.Time) error {
+	rows, err := v.tx.QueryContext(ctx, `SELECT seq, account, class, sum, purpose, status, collected_at, origin, secret, reference FROM facts
+		WHERE purpose BETWEEN ? AND ? AND collected_at <= ?`, int64(first), int64(last), micros(at))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var seq, account, class, purpose, status, collected, origin int64
+	var sum, secret, reference sql.RawBytes
+	var e []byte
+	for rows.Next() {
+		if err := rows.Scan(&seq, &account, &class, &sum, &purpose, &status, &collected, &origin, &secret, &reference); err != nil {
+			return err
+		}
+		if len(sum) != 32 || len(secret) != 32 {
+			return errLength
+		}
+		h := v.key.of(account)
+		e = append(append(e[:0], h[:]...), byte(class))
+		e = append(append(e, sum...), byte(purpose))
+		e = binary.BigEndian.AppendUint64(e, uint64(collected)) // not before 1970
+		e = binary.BigEndian.AppendUint64(e, uint64(seq))
+		e = append(e, byte(status))
+		e = binary.BigEndian.AppendUint64(e, uint64(origin))
+		e = append(append(e, secret...), reference...)
+		if err := s.add(e); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// parseEntry reads an entry. The account that off names is switched off.
+func parseEntry(e []byte, off consent.Handle) (c current) {
+	c.Account = consent.Handle(e)
+	c.SwitchedOff = c.Account == off
+	c.Class = identifier.Class(e[classAt])
+	c.Sum = [32]byte(e[classAt+1:])
+	c.Purpose = consent.Purpose(e[keyLen-1])
+	e = e[keyLen:]
+	c.CollectedAt = fromMicros(int64(binary.BigEndian.Uint64(e)))
+	c.Fact = binary.BigEndian.Uint64(e[8:])
+	c.Status = consent.Status(e[16])
+	c.origin = int64(binary.BigEndian.Uint64(e[17:]))
+	c.Secret = [32]byte(e[25:])
+	c.Reference = string(e[57:])
+	return c
+}
+
+// originReader reads origins by their numbers and remembers some.
+type originReader struct {
+	from  querier
+	known map[int64]origin
+}
+
+func (o *originReader) read(ctx context.Context, number int64) (origin, error) {
+	if from, known := o.known[number]; known {
+		return from, nil
+	}
+	var from origin
+	err := o.from.QueryRowContext(ctx, `SELECT basis, jurisdiction, notice, surface, source FROM origins WHERE id = ?`, number).
+		Scan(&from.basis, &from.jurisdiction, &from.notice, &from.surface, &from.source)
+	if err != nil {
+		return origin{}, err
+	}
+	if len(o.known) >= originsKept {
+		clear(o.known)
+	}
+	o.known[number] = from
+	return from, nil
+}

@@ -1,0 +1,66 @@
+-- What sessions with partners used up, and what they left.
+
+CREATE TABLE nonces (
+    peer    BLOB    NOT NULL,
+    nonce   BLOB    NOT NULL,
+    expires INTEGER NOT NULL,
+    PRIMARY KEY (peer, nonce)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX nonces_expires ON nonces (expires);
+
+-- kind: 1 releases, 2 queries
+CREATE TABLE budgets (
+    kind     INTEGER NOT NULL,
+    party    BLOB    NOT NULL,
+    universe TEXT    NOT NULL,
+    epoch    INTEGER NOT NULL,
+    spent    INTEGER NOT NULL CHECK (spent >= 0),
+    PRIMARY KEY (kind, party, universe, epoch)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE charges (
+    kind   INTEGER NOT NULL,
+    sid    BLOB    NOT NULL,
+    party  BLOB    NOT NULL,
+    amount INTEGER NOT NULL,
+    PRIMARY KEY (kind, sid)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE releases (
+    sid  BLOB NOT NULL PRIMARY KEY,
+    body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- An audience is filled unseen and then made ready; ids say which was begun later.
+CREATE TABLE audiences (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    advertiser BLOB    NOT NULL,
+    name       TEXT    NOT NULL,
+    sid        BLOB    NOT NULL,
+    ready      INTEGER NOT NULL CHECK (ready IN (0, 1)),
+    accounts   INTEGER NOT NULL,
+    created    INTEGER NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX audiences_ready ON audiences (advertiser, name) WHERE ready = 1;
+
+CREATE TABLE members (
+    audience INTEGER NOT NULL REFERENCES audiences (id) ON DELETE CASCADE,
+    account  INTEGER NOT NULL REFERENCES accounts (id),
+    PRIMARY KEY (audience, account)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX members_account ON members (account);
+
+CREATE TABLE sessions (
+    sid      BLOB    NOT NULL PRIMARY KEY,
+    peer     BLOB    NOT NULL,
+    audience TEXT    NOT NULL,
+    started  INTEGER NOT NULL,
+    ended    INTEGER NOT NULL,
+    outcome  TEXT    NOT NULL,
+    q_hat    INTEGER NOT NULL,
+    n_hat    INTEGER NOT NULL,
+    receipt  BLOB    NOT NULL
+) STRICT, WITHOUT ROWID;
