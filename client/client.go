@@ -7,7 +7,7 @@
 //	list, err := audience.Open("customers.csv", config.ListOptions())
 //	report, err := c.Match(ctx, "spring", list)
 //
-// In the default mode the platform learns which of its own, consented accounts
+// In the default mode, PLearns, the platform learns which of its own, consented accounts
 // are on the list; the advertiser learns one noised count at most. Neither raw
 // nor hashed identifiers leave this process.
 package client
@@ -45,6 +45,12 @@ type Config struct {
 	// has asked, and for sorted tokens while a session runs. Required: the
 	// budget it keeps protects the list.
 	Dir string
+	// Mode is that of its sessions; zero means PLearns. The Policy must list it.
+	Mode Mode
+	// Matched, if not nil, is told of each identifier of the list that matched, in
+	// the list's order, once a session is complete in which the advertiser learns
+	// them: every mode but PLearns. Its error ends Match.
+	Matched func(Match) error
 	// Progress, if not nil, is told how far a long step has come, often. It must
 	// return at once.
 	Progress func(step string, done, total uint64)
@@ -101,6 +107,12 @@ func New(conn grpc.ClientConnInterface, c Config) (*Client, error) {
 	}
 	if c.Policy == nil {
 		c.Policy = policy.Default()
+	}
+	if c.Mode == 0 {
+		c.Mode = PLearns
+	}
+	if !c.Mode.Valid() {
+		return nil, errors.New("client: Mode is not one of the protocol's")
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
