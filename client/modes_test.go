@@ -10,13 +10,14 @@ import (
 	"testing"
 
 	"github.com/overlap-psi/overlap/client"
+	"github.com/overlap-psi/overlap/policy"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
 )
 
-func liberal(t *testing.T, lines ...string) *client.Config {
+func liberal(t *testing.T, lines ...string) *policy.Policy {
 	t.Helper()
-	return &client.Config{Policy: agreed(t, append(lines, `modes = ["P_LEARNS", "A_LEARNS", "MUTUAL_A", "MUTUAL_P"]`)...)}
+	return agreed(t, append(lines, `modes = ["P_LEARNS", "A_LEARNS", "MUTUAL_A", "MUTUAL_P"]`)...)
 }
 
 var learning = []client.Mode{client.ALearns, client.MutualA, client.MutualP}
@@ -32,7 +33,7 @@ func audienceOf(m client.Mode) string {
 // if it fails; the caller's error ends Match.
 func TestMatchedRows(t *testing.T) {
 	t.Parallel()
-	inBubble(t, liberal(t).Policy, 100, func(t *testing.T, w *world) {
+	inBubble(t, liberal(t), 100, func(t *testing.T, w *world) {
 		for _, mode := range learning {
 			w.Mode = mode
 			var rows []uint64
@@ -128,7 +129,7 @@ func TestModesAndNames(t *testing.T) {
 // called.
 func TestLongListIsNotAsked(t *testing.T) {
 	t.Parallel()
-	inBubble(t, liberal(t, "max_q_hat = 1024").Policy, 3, func(t *testing.T, w *world) {
+	inBubble(t, liberal(t, "max_q_hat = 1024"), 3, func(t *testing.T, w *world) {
 		w.Mode = client.ALearns
 		_, err := w.match(t.Context(), "", 0, 1024)
 		must(t, err)
