@@ -74,6 +74,14 @@ type Options struct {
 	// CONSENT_UNKNOWN.
 	Terms signal.Terms
 
+	// AdmitUSUnknown is the policy's word that in the United States a signal
+	// that doesn't say, or can't be judged, isn't held against a person.
+	AdmitUSUnknown bool
+
+	// DefaultGranted is the policy's word for people of whom nothing is said, in
+	// a country that is neither opt-in nor the United States.
+	DefaultGranted bool
+
 	// MaxAge is how long ago the consent of a TCF string may have been given,
 	// before At; 0 is no limit.
 	MaxAge time.Duration
@@ -318,8 +326,8 @@ func (l *List) readCells(cells []string) identifier.Code {
 	switch {
 	case kept:
 		code = identifier.OK
-	case verdict != identifier.OK:
-		code = verdict
+	case verdict.code != identifier.OK:
+		code = verdict.code
 	}
 	l.counts.place(where.regime, code)
 	return code
@@ -347,40 +355,40 @@ func (l *List) find(cells []string) {
 	}
 }
 
-// verdict returns OK if the row may be used, or why not: who asked to be left out
-// comes before what the row's consent says.
-func (l *List) verdict(cells []string, r signal.Regime) identifier.Code {
+// verdict returns whether the row may be used: who asked to be left out comes
+// before what the row's consent says.
+func (l *List) verdict(cells []string, r signal.Regime) ruling {
 	for i := range l.found {
 		if f := &l.found[i]; f.err == nil && l.suppressed.has(&f.sum) {
-			return identifier.Suppressed
+			return ruling{code: identifier.Suppressed}
 		}
 	}
 	if !l.byRow {
-		return identifier.OK
+		return ruling{identifier.OK, consent.BasisConsent}
 	}
 	var s signals
 	for _, at := range l.signals {
 		s.note(at.role, cells[at.index])
 	}
-	s.judge(l.o.Terms, r, l.oldest)
-	return s.decide(r, l.o.ListConsent)
+	s.judge(&l.o, r, l.oldest)
+	return s.decide(&l.o, r)
 }
 
 // admit returns the code of one identifier cell, and appends the identifier to
 // l.kept if that is OK.
-func (l *List) admit(f *found, where place, verdict identifier.Code) identifier.Code {
+func (l *List) admit(f *found, where place, verdict ruling) identifier.Code {
 	if f.err != nil {
 		return f.err.(identifier.Code)
 	}
-	if verdict != identifier.OK {
-		return verdict
+	if verdict.code != identifier.OK {
+		return verdict.code
 	}
 	e, err := l.o.Rule.Admit(&consent.Record{
 		Class:        f.at.class,
 		Sum:          f.sum,
 		Purpose:      consent.AdsMatching,
 		Status:       consent.Granted,
-		Basis:        consent.BasisConsent,
+		Basis:        verdict.basis,
 		Jurisdiction: where.code,
 		CollectedAt:  l.o.At,
 	}, l.o.At)
@@ -415,6 +423,8 @@ func refused(err error) identifier.Code {
 	switch err.(consent.Refusal) {
 	case consent.RefusedZero: // 64 zeros are no hash of anything
 		return identifier.HashOfJunk
+	case consent.RefusedBasis: // nothing is against it, and the policy asks for consent
+		return identifier.ConsentMissing
 	case consent.RefusedJurisdiction: // not one of those that were agreed
 		return identifier.JurisdictionUnknown
 	}

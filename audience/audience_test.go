@@ -18,7 +18,10 @@ import (
 )
 
 func testRule() consent.Rule {
-	return consent.Rule{Classes: []identifier.Class{identifier.EmailUID2, identifier.PhoneE164}}
+	return consent.Rule{
+		Classes: []identifier.Class{identifier.EmailUID2, identifier.PhoneE164},
+		Bases:   []consent.Basis{consent.BasisConsent, consent.BasisNoticeOptOut},
+	}
 }
 
 func write(t testing.TB, file string) string {
@@ -122,7 +125,9 @@ func TestReport(t *testing.T) {
 		"d@example.com,,JP,,\n" +
 		"e@example.com,,,,,\n" +
 		"f@example.com,,,,\n"
-	r := run(t, []byte(file), testOptions()).report
+	o := testOptions()
+	o.DefaultGranted = true
+	r := run(t, []byte(file), o).report
 	if r.Consent != "rows" || r.Bytes != int64(len(file)) {
 		t.Errorf("judged by %s, %d bytes", r.Consent, r.Bytes)
 	}
@@ -144,7 +149,7 @@ func TestReport(t *testing.T) {
 		t.Errorf("judged by %s, %v", r.Consent, r.Jurisdictions)
 	}
 	// A consent column that the advertiser sets aside doesn't decide.
-	o := testOptions()
+	o = testOptions()
 	o.Columns = map[string]string{"consent": "ignore"}
 	if r := run(t, []byte("email,consent\na@example.com,no\n"), o).report; r.Consent != "list" || r.Kept.Email != 1 {
 		t.Errorf("judged by %s, kept %d", r.Consent, r.Kept.Email)

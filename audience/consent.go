@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/overlap-psi/overlap/consent"
 	"github.com/overlap-psi/overlap/consent/signal"
 	"github.com/overlap-psi/overlap/identifier"
 )
@@ -20,8 +21,7 @@ const (
 	// Granted attests, under the policy that both companies signed, that
 	// everybody on the list consented to advertising. It decides for files
 	// without any consent column. Where a file has one, the advertiser does
-	// keep consent by person, and Granted is only the default for countries
-	// that are neither opt-in nor opt-out.
+	// keep consent by person, and nothing holds for all.
 	Granted
 )
 
@@ -130,35 +130,46 @@ func (s *signals) note(role Role, cell string) {
 
 // judge reads the signals that other companies define, for a person under a
 // regime.
-func (s *signals) judge(terms signal.Terms, r signal.Regime, oldest time.Time) {
+func (s *signals) judge(o *Options, r signal.Regime, oldest time.Time) {
 	s.worst = max(s.record, s.userData, s.personalization)
-	for _, v := range s.row.Verdicts(terms, r) {
+	for _, v := range s.row.Verdicts(o.Terms, r) {
 		w := meaning(v, oldest)
-		if w == granted {
+		switch {
+		case w == undecided && r == signal.OptOut && o.AdmitUSUnknown:
+			w = absent
+		case w == granted:
 			s.optIn = granted
 		}
 		s.worst = max(s.worst, w)
 	}
 }
 
+// ruling is OK and the basis on which a row may be used, or why it may not.
+type ruling struct {
+	code  identifier.Code
+	basis consent.Basis
+}
+
 // decide returns OK if the row may be used, or why not:
 //
 //	eea      a record, both of the ad_ columns, or a TCF string
 //	us       nothing against it
-//	other    as eea, or the list's default
+//	other    as eea, or the policy's default
 //	unknown  as eea
 //
-// An explicit denial anywhere excludes, wherever the person is.
-func (s *signals) decide(r signal.Regime, list Statement) identifier.Code {
+// An explicit denial anywhere excludes, wherever the person is. That nothing is
+// against it is a basis of its own, which a policy that asks for consent refuses.
+func (s *signals) decide(o *Options, r signal.Regime) ruling {
 	switch {
 	case s.worst > granted:
-		return exclusions[s.worst]
-	case s.record == granted, s.optIn == granted, s.userData == granted && s.personalization == granted:
-		return identifier.OK
-	case r == signal.OptOut, r == signal.Other && list == Granted:
-		return identifier.OK
+		return ruling{code: exclusions[s.worst]}
+	case s.record == granted, s.optIn == granted, s.userData == granted && s.personalization == granted,
+		r == signal.Other && o.DefaultGranted:
+		return ruling{identifier.OK, consent.BasisConsent}
+	case r == signal.OptOut:
+		return ruling{identifier.OK, consent.BasisNoticeOptOut}
 	case r == signal.NoRegime:
-		return identifier.JurisdictionUnknown
+		return ruling{code: identifier.JurisdictionUnknown}
 	}
-	return identifier.ConsentMissing
+	return ruling{code: identifier.ConsentMissing}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nyaruka/phonenumbers"
 
+	"github.com/overlap-psi/overlap/consent"
 	"github.com/overlap-psi/overlap/consent/signal"
 	"github.com/overlap-psi/overlap/identifier"
 )
@@ -63,10 +64,27 @@ func TestMaxAge(t *testing.T) {
 		{"consent=yes us_privacy=1YNN gpc=0", created.Add(1), identifier.OK},
 	} {
 		s := noted(c.cells)
-		s.judge(signal.Terms{Vendor: 755}, signal.OptIn, c.oldest)
-		if got := s.decide(signal.OptIn, Unset); got != c.want {
+		o := Options{Terms: signal.Terms{Vendor: 755}}
+		s.judge(&o, signal.OptIn, c.oldest)
+		if got := s.decide(&o, signal.OptIn).code; got != c.want {
 			t.Errorf("%s: %s, want %s", c.cells, string(got), string(c.want))
 		}
+	}
+}
+
+// Where the law doesn't ask for consent, a policy can: then that nothing is
+// against a row is not enough.
+func TestConsentAsked(t *testing.T) {
+	const file = "email,country,consent,gpc,tc_string\na@example.com,US,,,\nb@example.com,US,yes,,\nc@example.com,US,,0,\n" +
+		"d@example.com,US,,," + granting + "\ne@example.com,FR,yes,,\nf@example.com,JP,,,\n"
+	o := testOptions()
+	o.Terms.Vendor, o.DefaultGranted = 755, true
+	if got := run(t, []byte(file), o); got.rows != "2 OK\n3 OK\n4 OK\n5 OK\n6 OK\n7 OK\n" {
+		t.Errorf("notice and opt-out admitted:\n%s", got.rows)
+	}
+	o.Rule.Bases = []consent.Basis{consent.BasisConsent}
+	if got := run(t, []byte(file), o); got.rows != "2 CONSENT_MISSING\n3 OK\n4 CONSENT_MISSING\n5 OK\n6 OK\n7 OK\n" {
+		t.Errorf("consent alone admitted:\n%s", got.rows)
 	}
 }
 
@@ -79,14 +97,14 @@ func TestNoVendor(t *testing.T) {
 		"tc_string=" + global + " consent=yes":          identifier.ConsentMalformed,
 	} {
 		s := noted(cells)
-		s.judge(signal.Terms{}, signal.OptIn, time.Time{})
-		if got := s.decide(signal.OptIn, Unset); got != want {
+		s.judge(&Options{}, signal.OptIn, time.Time{})
+		if got := s.decide(&Options{}, signal.OptIn).code; got != want {
 			t.Errorf("%s: %s, want %s", cells, string(got), string(want))
 		}
 	}
 }
 
-// One column alone, in every regime and both statements: what each word of it
+// One column alone, in every regime and with both defaults: what each word of it
 // does.
 func TestDecide(t *testing.T) {
 	const (
@@ -100,7 +118,7 @@ func TestDecide(t *testing.T) {
 	)
 	type row struct {
 		cells string // role=cell …
-		// eea, us, other and unknown; then other under Granted
+		// eea, us, other and unknown; then other by a policy that grants
 		want [5]identifier.Code
 	}
 	for _, c := range []row{
@@ -153,17 +171,26 @@ func TestDecide(t *testing.T) {
 	} {
 		for i, r := range []signal.Regime{signal.OptIn, signal.OptOut, signal.Other, signal.NoRegime, signal.Other} {
 			s := noted(c.cells)
-			s.judge(signal.Terms{Vendor: 755}, r, time.Time{})
-			list := Unset
-			if i == 4 {
-				list = Granted
+			o := Options{Terms: signal.Terms{Vendor: 755}, DefaultGranted: i == 4}
+			s.judge(&o, r, time.Time{})
+			if got := s.decide(&o, r).code; got != c.want[i] {
+				t.Errorf("%s in %s (%v): %s, want %s", c.cells, regimeNames[r], o.DefaultGranted, string(got), string(c.want[i]))
 			}
-			if got := s.decide(r, list); got != c.want[i] {
-				t.Errorf("%s in %s (%d): %s, want %s", c.cells, regimeNames[r], list, string(got), string(c.want[i]))
+			// The default is that of the other countries alone, and a list's
+			// statement says nothing of a row.
+			if o.DefaultGranted, o.ListConsent = true, Granted; r != signal.Other && s.decide(&o, r).code != c.want[i] {
+				t.Errorf("%s in %s: the default decides", c.cells, regimeNames[r])
 			}
-			// Granted is the default of the other countries alone.
-			if r != signal.Other && s.decide(r, Granted) != s.decide(r, Unset) {
-				t.Errorf("%s in %s: the list's statement decides", c.cells, regimeNames[r])
+			// What a policy may admit in the United States is "unknown" alone, and
+			// nothing of it reaches anybody else.
+			s, o = noted(c.cells), Options{Terms: signal.Terms{Vendor: 755}, DefaultGranted: i == 4, AdmitUSUnknown: true}
+			s.judge(&o, r, time.Time{})
+			want := c.want[i]
+			if r == signal.OptOut && want == unkn && !strings.Contains(c.cells, "consent=unknown") {
+				want = ok
+			}
+			if got := s.decide(&o, r).code; got != want {
+				t.Errorf("%s in %s, unknown admitted: %s, want %s", c.cells, regimeNames[r], string(got), string(want))
 			}
 		}
 	}

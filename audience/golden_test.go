@@ -85,6 +85,8 @@ func (a archive) options(t *testing.T) Options {
 			o.Region = rest
 		case "list":
 			o.ListConsent = Unset
+		case "default":
+			o.DefaultGranted = true
 		case "vendor":
 			if _, err := fmt.Sscan(rest, &o.Terms.Vendor); err != nil {
 				t.Fatal(line, err)

@@ -20,7 +20,6 @@ import (
 
 	"github.com/overlap-psi/overlap/audience"
 	"github.com/overlap-psi/overlap/client"
-	"github.com/overlap-psi/overlap/consent"
 	"github.com/overlap-psi/overlap/identity"
 	"github.com/overlap-psi/overlap/ledger"
 	"github.com/overlap-psi/overlap/policy"
@@ -155,7 +154,7 @@ func openStore(b *testing.B, path, users string) *store.DB {
 	if _, err := db.Put(b.Context(), func(yield func(store.Fact, error) bool) {
 		for l, err := range f.All() {
 			if !yield(store.Fact{AccountID: l.AccountID, Class: l.Class, Sum: l.Sum, Purpose: l.Purpose, Status: l.Status,
-				Basis: consent.BasisConsent, Jurisdiction: l.Jurisdiction, CollectedAt: l.CollectedAt}, err) {
+				Basis: l.Basis, Jurisdiction: l.Jurisdiction, CollectedAt: l.CollectedAt}, err) {
 				return
 			}
 		}

@@ -317,6 +317,18 @@ func TestOtherPositions(t *testing.T) {
 	if _, err := Check(bytes.NewReader(other), w.auditor(c)); err != errOrder {
 		t.Errorf("the positions of another challenge: %v", err)
 	}
+	// A position that wasn't drawn, well opened, in the place of one that was.
+	instead := slices.IndexFunc(drawn, func(at uint64) bool { return at > 0 && !slices.Contains(drawn, at-1) })
+	more := w.openings(t, w.challengeAt(t, 20_000, drawn...))
+	if _, err := Check(bytes.NewReader(forge(t, more, func(p *overlapv1.Piece) *overlapv1.Piece {
+		o := p.GetOpening()
+		if o == nil || o.GetLeaf() == drawn[instead]-1 || o.GetLeaf() != drawn[instead] && slices.Contains(drawn, o.GetLeaf()) {
+			return p
+		}
+		return nil
+	})), w.auditor(c)); err != errOrder {
+		t.Errorf("a position that wasn't drawn: %v", err)
+	}
 	report, err := Check(bytes.NewReader(forge(t, file, func(p *overlapv1.Piece) *overlapv1.Piece {
 		if p.GetHeader() == nil {
 			return nil

@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/identifier"
 	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/receipt"
 )
 
 // An honest platform passes, whatever the size, with every position drawn that
@@ -352,6 +354,29 @@ func TestReport(t *testing.T) {
 	for _, want := range []string{`"bad":[]`, `"samples":459`, `"fraction":0.01`, `"complete":true`} {
 		if !bytes.Contains(b, []byte(want)) {
 			t.Errorf("the report lacks %s: %s", want, b)
+		}
+	}
+}
+
+// A record's age counts at the moment of the snapshot, which lies within what both
+// companies' clocks allow: no honest platform is called bad for it.
+func TestMomentOfTheSnapshot(t *testing.T) {
+	rule := consent.Rule{Classes: []identifier.Class{identifier.EmailUID2}, MaxAge: 24 * time.Hour}
+	j := &judge{asked: &receipt.Questions{Opened: started}, rule: rule}
+	for _, test := range []struct {
+		collected time.Time
+		want      error
+	}{
+		{started.Add(time.Second), nil}, // OPEN_Q tells whole seconds
+		{started.Add(time.Second + 1), consent.RefusedFuture},
+		{started.Add(-24 * time.Hour), nil},
+		{started.Add(-24*time.Hour - cutBefore), nil},
+		{started.Add(-24*time.Hour - cutBefore - 1), consent.RefusedAge},
+	} {
+		rec := recordOf(1)
+		rec.CollectedAt = test.collected
+		if _, err := j.admit(rec); err != test.want {
+			t.Errorf("collected %v from OPEN_Q: %v", test.collected.Sub(started), err)
 		}
 	}
 }

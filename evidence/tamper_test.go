@@ -62,6 +62,29 @@ func (w *world) firstBody(t testing.TB) []byte {
 	return b
 }
 
+// A piece that says the same in other bytes is refused.
+func TestOneEncoding(t *testing.T) {
+	opening := []byte{0x1a, 6, 8, 5, 0x12, 2, 1, 2} // leaf 5, salt 01 02
+	if _, err := parsePiece(opening); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{
+		"long varint":            {0x1a, 7, 8, 0x85, 0, 0x12, 2, 1, 2},
+		"long length":            {0x1a, 0x86, 0, 8, 5, 0x12, 2, 1, 2},
+		"other order":            {0x1a, 6, 0x12, 2, 1, 2, 8, 5},
+		"field twice":            {0x1a, 8, 8, 4, 8, 5, 0x12, 2, 1, 2},
+		"empty field":            {0x1a, 8, 8, 5, 0x12, 2, 1, 2, 0x22, 0},
+		"unknown field":          {0x1a, 9, 8, 5, 0x12, 2, 1, 2, 0xf8, 1, 1},
+		"unknown field of piece": {0x1a, 6, 8, 5, 0x12, 2, 1, 2, 0xf8, 1, 1},
+		"two pieces":             {0x12, 0, 0x1a, 6, 8, 5, 0x12, 2, 1, 2},
+		"cut":                    opening[:7],
+	} {
+		if _, err := parsePiece(b); err != errOpenings {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // Whatever is read, Check neither panics nor finds all well but of the one file.
 func FuzzCheck(f *testing.F) {
 	w := newWorld(f, 2, cheat{})

@@ -18,16 +18,22 @@ type consentCommand struct {
 
 // termsFlags say what a TCF string is asked.
 type termsFlags struct {
-	Vendor   int   `help:"The platform's id in IAB Europe's Global Vendor List. Without it a TCF string can't be judged."`
-	Purposes []int `placeholder:"3,4" help:"The TCF purposes that need consent. Default: 3,4."`
+	Vendor   int   `help:"The platform's id in IAB Europe's Global Vendor List. Without one a TCF string can't be judged. Default: the policy's, if there is one."`
+	Purposes []int `placeholder:"3,4" help:"The TCF purposes that need consent. Default: the policy's, or 3,4."`
 }
 
-func (f termsFlags) terms() (signal.Terms, error) {
-	t := signal.Terms{Vendor: f.Vendor, Purposes: f.Purposes}
-	if err := t.Check(); err != nil {
-		return t, usageError{err}
+// override puts what the flags say in place of a policy's terms.
+func (f termsFlags) override(t *signal.Terms) error {
+	if f.Vendor != 0 {
+		t.Vendor = f.Vendor
 	}
-	return t, nil
+	if f.Purposes != nil {
+		t.Purposes = f.Purposes
+	}
+	if err := t.Check(); err != nil {
+		return usageError{err}
+	}
+	return nil
 }
 
 type consentDecode struct {
@@ -44,8 +50,8 @@ type decoded struct {
 }
 
 func (c *consentDecode) Run() error {
-	terms, err := c.terms()
-	if err != nil {
+	var terms signal.Terms
+	if err := c.override(&terms); err != nil {
 		return err
 	}
 	in, closeFile, err := openText(c.File)

@@ -6,7 +6,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/overlap-psi/overlap/client"
 	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/policy"
 	"github.com/overlap-psi/overlap/session"
 )
 
@@ -24,7 +26,7 @@ const (
 // hints say what to do about a code, whichever side it comes from.
 var hints = map[uint8]string{
 	versionDiffers:   "the other company runs another version of Overlap; agree on one",
-	termsDiffer:      "the two companies hold different policies or ask for different things; compare the policy files byte for byte (sha256sum)",
+	termsDiffer:      "the two companies hold different policies or ask for different things; compare the files with: overlap policy diff OURS THEIRS",
 	notAuthenticated: "check the id you were given against the one `overlap keygen` printed for the other company",
 	expired:          "the two companies' clocks are more than a minute apart, or a connection is being replayed",
 	budgetSpent:      "what the policy allows in this epoch is used up; wait for the next epoch, or agree on another policy",
@@ -40,11 +42,18 @@ func advice(err error) string {
 		return h.hint
 	case errors.Is(err, identity.ErrUnknown):
 		return hints[notAuthenticated]
+	case errors.Is(err, client.ErrSmall):
+		return "nothing left this machine; the policy refuses small lists (hygiene.small_list)"
+	case errors.Is(err, policy.ErrOther):
+		return "the policy was changed after it was signed; if both companies agree to the change, remove the .sig file and sign again"
 	case status.Code(err) == codes.Unavailable:
 		return "is the platform serving at that address, and does its partners file have the id that `overlap keygen` printed for you?"
 	}
 	return hints[uint8(session.Code(err))]
 }
+
+// refusedError is a refusal by the policy that this program itself makes.
+type refusedError struct{ error }
 
 // exitStatus tells a refusal by policy from a failure, and both from a mistake in
 // the command line.
@@ -53,7 +62,8 @@ func exitStatus(err error) int {
 	if errors.As(err, &usage) {
 		return exitUsage
 	}
-	if errors.Is(err, identity.ErrUnknown) {
+	var refused refusedError
+	if errors.As(err, &refused) || errors.Is(err, identity.ErrUnknown) || errors.Is(err, client.ErrSmall) {
 		return exitRefused
 	}
 	switch session.Code(err) {

@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/overlap-psi/overlap/consent"
 	"github.com/overlap-psi/overlap/identifier"
 	"github.com/overlap-psi/overlap/ledger"
 	"github.com/overlap-psi/overlap/store"
 )
 
 type ledgerCommand struct {
-	Import  ledgerImport  `cmd:"" help:"Read a file of users: what each identifier was collected for, and whether that is granted."`
-	Switch  ledgerSwitch  `cmd:"" help:"Turn a user's own ads-matching switch off or on, over everything else on record."`
-	Summary ledgerSummary `cmd:"" help:"Count what is on record by purpose and status."`
+	Import   ledgerImport   `cmd:"" help:"Read a file of users: what each identifier was collected for, and whether that is granted."`
+	Switch   ledgerSwitch   `cmd:"" help:"Turn a user's own ads-matching switch off or on, over everything else on record."`
+	Withdraw ledgerWithdraw `cmd:"" help:"Withdraw a user's consent to ads matching, for all identifiers, as of now."`
+	Relabel  ledgerRelabel  `cmd:"" help:"Correct an import whose lines were never granted for ads matching. History stays: what was wrong is retracted."`
+	History  ledgerHistory  `cmd:"" help:"Show all that is on record of a user, in the order of its arrival."`
+	Summary  ledgerSummary  `cmd:"" help:"Count what is on record by purpose and status."`
 }
 
 // storeFlag is the platform's store.
@@ -27,7 +29,8 @@ func (f storeFlag) open(ctx context.Context) (*store.DB, error) { return store.O
 
 type ledgerImport struct {
 	storeFlag
-	File    string   `arg:"" help:"CSV or TSV, plain, gzip or zstd, with the columns account_id,kind,value,purpose,status,jurisdiction,collected_at; - is standard input."`
+	termsFlags
+	File    string   `arg:"" help:"CSV or TSV, plain, gzip or zstd, with the columns account_id,kind,value,purpose,status,jurisdiction,collected_at and what else is known: source,ads_switch,basis,notice,surface,reference,tc_string,gpp_string,gpp_sid,us_privacy,gpc,opt_out; - is standard input."`
 	Region  string   `help:"Country of phone numbers written without one, such as US or FR."`
 	Profile []string `default:"email.uid2-1,phone.e164-1" help:"How values are normalised, and how hashed ones were; several profiles of a kind make a value matchable under each."`
 	JSON    bool     `help:"Report as JSON."`
@@ -41,6 +44,9 @@ type imported struct {
 
 func (c *ledgerImport) Run(ctx context.Context) (err error) {
 	o := ledger.Options{Region: c.Region}
+	if err := c.override(&o.Terms); err != nil {
+		return err
+	}
 	for _, name := range c.Profile {
 		class, err := identifier.ParseClass(name)
 		if err != nil {
@@ -84,7 +90,8 @@ func putFacts(ctx context.Context, db *store.DB, f *ledger.File, p *progress) (a
 			p.set("import", uint64(read), uint64(size))
 			if !yield(store.Fact{
 				AccountID: l.AccountID, Class: l.Class, Sum: l.Sum, Purpose: l.Purpose, Status: l.Status,
-				Basis: consent.BasisConsent, Jurisdiction: l.Jurisdiction, CollectedAt: l.CollectedAt, Source: l.Source, SwitchedOff: l.Switch == ledger.Off,
+				Basis: l.Basis, Jurisdiction: l.Jurisdiction, CollectedAt: l.CollectedAt,
+				Notice: l.Notice, Surface: l.Surface, Reference: l.Reference, Source: l.Source, SwitchedOff: l.Switch == ledger.Off,
 			}, err) || err != nil {
 				return
 			}
@@ -97,6 +104,10 @@ func printImported(w io.Writer, r imported) {
 	printCodes(w, r.Codes)
 	fmt.Fprintln(w, "by purpose:")
 	printCodes(w, r.Purposes)
+	if len(r.Contradicted) > 0 {
+		fmt.Fprintln(w, "granted, but a consent signal says otherwise, so recorded as denied:")
+		printCodes(w, r.Contradicted)
+	}
 	fmt.Fprintf(w, "only granted ads_matching lines of accounts whose switch is on can be matched\n")
 }
 

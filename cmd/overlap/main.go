@@ -39,6 +39,8 @@ var commands struct {
 	Serve    serveCommand    `cmd:"" group:"Platform" help:"Run the matching server."`
 	Audience audienceCommand `cmd:"" group:"Platform" help:"The audiences that matches have filled."`
 
+	Policy  policyCommand  `cmd:"" group:"Both" help:"The document that both companies hold: who may be matched, who learns what, and what that costs in privacy."`
+	Budget  budgetCommand  `cmd:"" group:"Both" help:"What has been asked and told in each epoch, and what is left."`
 	Consent consentCommand `cmd:"" group:"Both" help:"Consent strings and what they mean."`
 	Keygen  keygenCommand  `cmd:"" group:"Both" help:"Make a company's identity and TLS certificate."`
 	Receipt receiptCommand `cmd:"" group:"Both" help:"The evidence of a session that both companies signed."`

@@ -17,6 +17,7 @@ import (
 
 type matchCommand struct {
 	listFlags
+	sourceFlag
 	File     string `arg:"" help:"Customer file: CSV or TSV, plain, gzip or zstd; - is standard input."`
 	Platform string `required:"" placeholder:"HOST:PORT" help:"Address of the platform's matching server."`
 	Audience string `required:"" help:"Name of the audience the platform fills: 1 to 64 of a-z 0-9 . _ -"`
@@ -36,14 +37,17 @@ func (c *matchCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return usageError{fmt.Errorf("--peer: %w", err)}
 	}
-	agreed, err := loadPolicy(c.Policy)
+	agreed, err := c.agreement()
 	if err != nil {
+		return err
+	}
+	if err := c.check(agreed.Policy); err != nil {
 		return err
 	}
 	if c.Receipt == "" {
 		c.Receipt = c.Audience + ".receipt"
 	}
-	list, err := c.list(c.File, agreed)
+	list, err := c.list(c.File, agreed.Policy)
 	if err != nil {
 		return err
 	}
@@ -51,7 +55,7 @@ func (c *matchCommand) Run(ctx context.Context) error {
 	p := newProgress(c.JSON)
 	defer p.done()
 	report, err := match(ctx, c.Platform, c.Audience, list, client.Config{
-		Identity: i, Platform: peer, Policy: agreed, Dir: filepath.Join(c.Identity, "state"), Progress: p.set,
+		Identity: i, Platform: peer, Policy: agreed.Policy, Dir: filepath.Join(c.Identity, "state"), Progress: p.set,
 	})
 	p.done()
 	if report != nil && report.Receipt != nil {
@@ -81,15 +85,26 @@ func match(ctx context.Context, address, name string, list *audience.List, c cli
 	return m.Match(ctx, name, list)
 }
 
+// agreement loads the policy, and says who signed it if somebody has.
+func (c *matchCommand) agreement() (agreement, error) {
+	if c.Policy == "" {
+		return agreement{Policy: policy.Default()}, nil
+	}
+	a, err := loadAgreement(c.Policy)
+	if err == nil && a.signed != nil {
+		fmt.Fprintf(os.Stderr, "policy %.8x… is signed by %s\n", a.Hash(), short(a.signers()))
+	}
+	return a, err
+}
+
+// loadPolicy loads the policy at path, and the default one if there is no path.
+// Signatures beside it must be valid.
 func loadPolicy(path string) (*policy.Policy, error) {
 	if path == "" {
 		return policy.Default(), nil
 	}
-	document, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	return policy.Parse(document)
+	a, err := loadAgreement(path)
+	return a.Policy, err
 }
 
 func printMatch(w io.Writer, r *client.Report, receipt string) {
@@ -105,10 +120,16 @@ func printMatch(w io.Writer, r *client.Report, receipt string) {
 	} {
 		fmt.Fprintf(w, "%9d  %s\n", line.n, line.what)
 	}
-	if r.Released {
-		fmt.Fprintf(w, "about %d accounts matched (ε = %s)\n", r.Count, r.Epsilon)
-	} else {
+	if r.Small {
+		fmt.Fprintf(w, "the list has %d people, fewer than the policy asks for (hygiene.min_list): a count of so few is noise, or suppressed\n", r.People)
+	}
+	switch {
+	case !r.Released:
 		fmt.Fprintf(w, "the count is suppressed: fewer than about %d accounts matched\n", r.Tau)
+	case r.Display == policy.DisplayExact.String():
+		fmt.Fprintf(w, "about %d accounts matched, %s of the list (ε = %s)\n", r.Count, r.Rate, r.Epsilon)
+	default:
+		fmt.Fprintf(w, "about %s of the list matched (ε = %s; the policy shows no count)\n", r.Rate, r.Epsilon)
 	}
 	fmt.Fprintf(w, "session %s took %v; receipt: %s\n", r.Session, r.Duration.Round(time.Millisecond), receipt)
 }

@@ -18,6 +18,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/policy"
 	"github.com/overlap-psi/overlap/server"
 	"github.com/overlap-psi/overlap/store"
 )
@@ -30,6 +31,8 @@ type serveCommand struct {
 	Dir         string        `type:"path" help:"Private directory for what a session keeps on disk while it runs. Default: IDENTITY/work."`
 	MaxSessions int           `default:"16" help:"Sessions at once, over all partners; a partner has a quarter of them."`
 	Drain       time.Duration `default:"10m" help:"How long a stop waits for running sessions."`
+
+	RequireSignedPolicy bool `help:"Start only if every partner's policy is signed by the partner and by this platform (FILE.sig beside the policy)."`
 }
 
 func (c *serveCommand) Run(ctx context.Context) (err error) {
@@ -37,9 +40,9 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	partners, err := server.LoadPartners(c.Partners)
+	partners, err := c.partners(i.ID())
 	if err != nil {
-		return hint(err, `a partners file looks like [{"name": "acme", "id": "9f2c…"}]`)
+		return err
 	}
 	db, err := c.open(ctx)
 	if err != nil {
@@ -59,20 +62,21 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	go c.reload(ctx, p, hangup)
+	p.logPolicies(partners)
+	go c.reload(ctx, i.ID(), p, hangup)
 	return p.until(ctx, c.Drain)
 }
 
 // reload reads the partners file again at each SIGHUP, so that a partner can be
 // added or removed while sessions run. A file with a mistake changes nothing.
-func (c *serveCommand) reload(ctx context.Context, p *platform, hangup <-chan os.Signal) {
+func (c *serveCommand) reload(ctx context.Context, id identity.ID, p *platform, hangup <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangup:
 		}
-		partners, err := server.LoadPartners(c.Partners)
+		partners, err := c.partners(id)
 		if err == nil {
 			err = p.server.SetPartners(partners)
 		}
@@ -81,6 +85,35 @@ func (c *serveCommand) reload(ctx context.Context, p *platform, hangup <-chan os
 			continue
 		}
 		p.log.Info("partners reloaded", "partners", len(partners))
+		p.logPolicies(partners)
+	}
+}
+
+// partners loads the partners file of the platform of that id.
+func (c *serveCommand) partners(id identity.ID) ([]server.Partner, error) {
+	partners, err := server.LoadPartners(c.Partners)
+	switch {
+	case errors.Is(err, policy.ErrOther):
+		return nil, err // which says what to do
+	case err != nil:
+		return nil, hint(err, `a partners file looks like [{"name": "acme", "id": "9f2c…", "policy": "acme.toml"}]`)
+	case !c.RequireSignedPolicy:
+		return partners, nil
+	}
+	if err := server.CheckSigned(partners, id); err != nil {
+		return nil, hint(refusedError{err}, "both companies sign with: overlap policy sign FILE --identity DIR; the .sig file stands beside the policy")
+	}
+	return partners, nil
+}
+
+// logPolicies says under which policy each partner is, and who signed it.
+func (p *platform) logPolicies(partners []server.Partner) {
+	for _, partner := range partners {
+		a := agreement{partner.Policy, partner.Signed}
+		if a.Policy == nil {
+			a.Policy = policy.Default()
+		}
+		p.log.Info("policy", "partner", partner.Name, "sha256", fmt.Sprintf("%x", a.Hash()), "version", a.Consent.Version, "signed_by", short(a.signers()))
 	}
 }
 

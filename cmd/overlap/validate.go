@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/overlap-psi/overlap/audience"
+	"github.com/overlap-psi/overlap/consent/signal"
 	"github.com/overlap-psi/overlap/identifier"
 	"github.com/overlap-psi/overlap/policy"
 )
@@ -15,12 +16,21 @@ import (
 type listFlags struct {
 	Region      string            `help:"Country of phone numbers written without one, such as US or FR."`
 	Column      map[string]string `placeholder:"NAME=ROLE" help:"What a column is, where its header does not say; the name or the number of the column. May be repeated."`
+	Suppress    []string          `type:"existingfile" placeholder:"FILE" help:"People who must not be matched, whatever else is true: a file of one column of e-mails, phones or hashes, or one with a header. May be repeated."`
 	ListConsent string            `enum:"granted,none" default:"granted" help:"What holds for a file without consent columns: granted (you attest consent for the whole list, as the policy asks of you) or none."`
 }
 
-// list opens a customer file under the classes of a policy.
-func (f *listFlags) list(path string, p *policy.Policy) (*audience.List, error) {
-	o := audience.Options{Region: f.Region, Columns: f.Column, Rule: p.Rule()}
+// options read a customer file under a policy.
+func (f *listFlags) options(p *policy.Policy) audience.Options {
+	rule := p.Rule()
+	o := audience.Options{
+		Region: f.Region, Columns: f.Column, Rule: rule, Suppressed: f.Suppress,
+		Terms:  signal.Terms{Vendor: int(p.Consent.TCFVendor)},
+		MaxAge: rule.MaxAge, AdmitUSUnknown: p.Consent.AdmitUSUnknown, DefaultGranted: p.Consent.DefaultGranted,
+	}
+	for _, purpose := range p.Consent.TCFPurposes {
+		o.Terms.Purposes = append(o.Terms.Purposes, int(purpose))
+	}
 	if f.ListConsent == "granted" {
 		o.ListConsent = audience.Granted
 	}
@@ -32,13 +42,20 @@ func (f *listFlags) list(path string, p *policy.Policy) (*audience.List, error) 
 			o.PhoneClass = c
 		}
 	}
-	return audience.Open(path, o)
+	return o
+}
+
+// list opens a customer file under a policy.
+func (f *listFlags) list(path string, p *policy.Policy) (*audience.List, error) {
+	return audience.Open(path, f.options(p))
 }
 
 type validateCommand struct {
 	listFlags
+	sourceFlag
+	termsFlags
 	File   string `arg:"" help:"Customer file: CSV or TSV, plain, gzip or zstd; - is standard input."`
-	Policy string `type:"existingfile" help:"The policy agreed with the platform: it names the profiles. Default: the one that comes with Overlap."`
+	Policy string `type:"existingfile" help:"The policy agreed with the platform: it names the profiles, and whose consent counts. Default: the one that comes with Overlap."`
 	JSON   bool   `help:"Report as JSON."`
 }
 
@@ -47,7 +64,14 @@ func (c *validateCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	list, err := c.list(c.File, agreed)
+	if err := c.check(agreed); err != nil {
+		return err
+	}
+	o := c.options(agreed)
+	if err := c.override(&o.Terms); err != nil {
+		return err
+	}
+	list, err := audience.Open(c.File, o)
 	if err != nil {
 		return err
 	}
@@ -78,6 +102,9 @@ func printList(w io.Writer, r audience.Report) {
 		fmt.Fprintln(w, "consent: the file has no consent column; you attest it for the whole list (--list-consent)")
 	} else {
 		fmt.Fprintln(w, "consent: row by row, from the file's own columns")
+	}
+	if s := r.Suppression; s != nil {
+		fmt.Fprintf(w, "suppressed: %d different identifiers on the lists; %d of their rows could not be read\n", s.Identifiers, s.Unreadable)
 	}
 	if n := r.IdentifierCodes[identifier.PhoneNoCountry]; n > 0 {
 		fmt.Fprintf(w, "%d phones have no country: if they are all of one, say so with --region\n", n)
