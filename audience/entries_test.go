@@ -45,3 +45,28 @@ func TestEntriesHaveRows(t *testing.T) {
 		t.Errorf("read twice: %v", err)
 	}
 }
+
+func TestIDColumn(t *testing.T) {
+	for header, want := range map[string]int{
+		"email,Customer ID,id": 2, "extern_id,email": 1, "email,name": 0, "email,External-Id": 2, "email,UserID": 2, "email": 0,
+	} {
+		l, err := Open(write(t, header+"\na@example.com\n"), testOptions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.IDColumn(); got != want {
+			t.Errorf("%q: column %d, want %d", header, got, want)
+		}
+		l.Close()
+	}
+	o := testOptions()
+	o.Columns = map[string]string{"id": "email"} // the advertiser says that it is something else
+	l, err := Open(write(t, "id\na@example.com\n"), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if l.IDColumn() != 0 {
+		t.Error("a column of e-mails is taken for ids")
+	}
+}

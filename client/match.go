@@ -173,3 +173,7 @@ func (r *run) close(ctx context.Context) {
 		r.c.c.Log.WarnContext(ctx, "a session's files could not be removed", "error", err)
 	}
 }
+
+// PadSize returns what the platform is told of a list of n identifiers: the next
+// of the sizes of PROTOCOL.md §7.2.
+func PadSize(n uint64) uint64 { return psi.PadSize(n) }
