@@ -28,27 +28,34 @@ func (q *Queries) Lookup() *Lookup {
 // Find returns the lowest position with the token and notes all of them for
 // Matches. Tokens come in increasing order; one that comes too late isn't found.
 func (l *Lookup) Find(token psi.Token) (position uint64, found bool, err error) {
+	err = l.each(token, func(p uint64) bool {
+		if !found {
+			position, found = p, true
+		}
+		l.matches.add(p)
+		return true
+	})
+	return position, found, err
+}
+
+// each calls do for the positions with the token in order, while it returns true.
+func (l *Lookup) each(token psi.Token, do func(position uint64) bool) error {
 	switch i := int(token[0]); {
 	case i < l.bucket:
-		return 0, false, nil
+		return nil
 	case i > l.bucket:
 		if err := l.load(i); err != nil {
-			return 0, false, err
+			return err
 		}
 	}
 	n := l.q.o.TokenLen
 	for ; len(l.own) > 0; l.own = l.own[l.size:] {
-		switch order := bytes.Compare(l.own[:n], token[:n]); {
-		case order > 0:
-			return position, found, nil
-		case order == 0 && !found:
-			position, found = l.position(), true
-			fallthrough
-		case order == 0:
-			l.matches.add(l.position())
+		order := bytes.Compare(l.own[:n], token[:n])
+		if order > 0 || order == 0 && !do(l.position()) {
+			return nil
 		}
 	}
-	return position, found, nil
+	return nil
 }
 
 // Matches are the positions of all tokens found.
