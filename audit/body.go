@@ -25,6 +25,15 @@ type Snapshot struct {
 	Policy      Hash   `json:"policy"`
 }
 
+// Matched fixes which of its questions a platform found on the list, when it
+// found out and before anybody asked: SHA-256 of 32 random bytes and the matches'
+// list, both of which stay private until somebody has to be answered. How many
+// there are it does not say.
+type Matched struct {
+	SID        Hash `json:"sid"`
+	Commitment Hash `json:"commitment"`
+}
+
 // Session says that a session is over.
 type Session struct {
 	SID     Hash   `json:"sid"`
@@ -85,6 +94,7 @@ type Access struct {
 
 func (Policy) Kind() Kind   { return "policy" }
 func (Snapshot) Kind() Kind { return "snapshot" }
+func (Matched) Kind() Kind  { return "matched" }
 func (Session) Kind() Kind  { return "session" }
 func (Release) Kind() Kind  { return "release" }
 func (Erasure) Kind() Kind  { return "erasure" }
@@ -99,6 +109,8 @@ func (b Policy) valid() bool {
 func (b Snapshot) valid() bool {
 	return named(b.SID, b.ConsentRoot, b.Policy) && b.ConsentSize > 0
 }
+
+func (b Matched) valid() bool { return named(b.SID, b.Commitment) }
 
 func (b Session) valid() bool {
 	return named(b.SID, b.Record, b.Partner) && oneOf(b.Outcome, "complete", "failed") &&

@@ -56,7 +56,7 @@ type Event struct {
 	Body Body
 }
 
-// Body is one of the types Policy, Snapshot, Session, Release, Erasure,
+// Body is one of the types Policy, Snapshot, Matched, Session, Release, Erasure,
 // Incident, Hold and Access.
 type Body interface {
 	Kind() Kind
@@ -113,6 +113,7 @@ func ParseEvent(entry []byte) (Event, error) {
 var bodies = map[Kind]func([]byte) (Body, bool){
 	Policy{}.Kind():   bodyOf[Policy],
 	Snapshot{}.Kind(): bodyOf[Snapshot],
+	Matched{}.Kind():  bodyOf[Matched],
 	Session{}.Kind():  bodyOf[Session],
 	Release{}.Kind():  bodyOf[Release],
 	Erasure{}.Kind():  bodyOf[Erasure],

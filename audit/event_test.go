@@ -30,6 +30,7 @@ var samples = []struct {
 	{Hold{h(1), "notification", noon}, `{"incident":"$1","reason":"notification","until":"2026-11-25T12:00:00Z"}`},
 	{Access{"privacy desk", "request 7 <a&b>", "matches", 12, nil}, `{"who":"privacy desk","reason":"request 7 \u003ca\u0026b\u003e","what":"matches","rows":12}`},
 	{Access{"privacy desk", "why", "matches", 0, new(h(3))}, `{"who":"privacy desk","reason":"why","what":"matches","rows":0,"sid":"$3"}`},
+	{Matched{h(1), h(2)}, `{"sid":"$1","commitment":"$2"}`},
 }
 
 func entryOf(kind Kind, body string) []byte {
@@ -58,7 +59,7 @@ func TestEvents(t *testing.T) {
 			t.Errorf("no sample of %s", kind)
 		}
 	}
-	if len(bodies) != 8 {
+	if len(bodies) != 9 {
 		t.Errorf("%d kinds: is the new one private or public?", len(bodies))
 	}
 }
@@ -99,7 +100,7 @@ func TestBadEvents(t *testing.T) {
 func TestBodiesOutOfBounds(t *testing.T) {
 	var none Hash
 	for _, b := range []Body{
-		nil, Policy{}, Policy{none, 1, h(1), h(1)}, Policy{h(1), 0, h(1), h(1)}, Snapshot{h(1), h(1), 0, h(1)}, Snapshot{h(1), none, 1, h(1)},
+		nil, Policy{}, Policy{none, 1, h(1), h(1)}, Policy{h(1), 0, h(1), h(1)}, Snapshot{h(1), h(1), 0, h(1)}, Snapshot{h(1), none, 1, h(1)}, Matched{none, h(1)}, Matched{h(1), none},
 		Session{h(1), h(1), "done", h(1), "P_LEARNS"}, Session{h(1), h(1), "failed", h(1), "SPLIT"}, Session{h(1), none, "failed", h(1), "P_LEARNS"},
 		Release{h(1), "", 1}, Release{none, "queries", 1}, Erasure{}, Erasure{h(1), []Closed{{h(1), nil}}}, Erasure{h(1), []Closed{{none, []Hash{h(1)}}}},
 		Erasure{h(1), []Closed{{h(1), []Hash{h(2), h(1)}}}}, Erasure{h(1), []Closed{{h(1), []Hash{h(1), h(1)}}}}, Erasure{h(1), []Closed{{h(1), []Hash{none}}}},

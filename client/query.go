@@ -96,7 +96,7 @@ func (r *run) ask(ctx context.Context, size uint64) (err error) {
 	if err := s.Query(ctx, r.questions(), r.keepOutputs); err != nil {
 		return err
 	}
-	if err := s.Seal(ctx); err != nil {
+	if err := s.Seal(ctx, nil); err != nil {
 		return err
 	}
 	if err := s.ReadTable(ctx, r.spool.Append); err != nil {

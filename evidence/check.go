@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/overlap-psi/overlap/consent"
 	"github.com/overlap-psi/overlap/policy"
 	overlapv1 "github.com/overlap-psi/overlap/proto/overlap/v1"
 	"github.com/overlap-psi/overlap/psi"
@@ -43,6 +44,22 @@ func Check(r io.Reader, c *Case) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	return k.read(r)
+}
+
+// CheckChosen reads the openings of positions that the platform chose, and calls
+// seen with the record of each that is good. The Case needs no Challenge. The
+// Report says nothing of what would have been found.
+func CheckChosen(r io.Reader, c *Case, seen func(position uint64, rec *consent.Record)) (*Report, error) {
+	k, err := newChosenChecker(c)
+	if err != nil {
+		return nil, err
+	}
+	k.judge.seen = seen
+	return k.read(r)
+}
+
+func (k *checker) read(r io.Reader) (*Report, error) {
 	first, err := readPiece(r)
 	if err == io.EOF {
 		err = errOpenings
@@ -78,13 +95,31 @@ type checker struct {
 	asked   *receipt.Questions
 	judge   judge
 	digests []psi.FrameDigest
-	todo    []uint64 // positions not seen yet, increasing
-	seq     int64    // of the chunk that was read last, −1 before
-	body    []byte   // its body
+	todo    []uint64 // positions not seen yet, increasing; nil if the platform chose them
+	chosen  bool
+	next    uint64 // if it did: the first position that may come
+	seq     int64  // of the chunk that was read last, −1 before
+	body    []byte // its body
 	report  *Report
 }
 
 func newChecker(c *Case) (*checker, error) {
+	k, err := newChosenChecker(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(c.Challenge.check(), c.Challenge.isOf(k.asked)); err != nil {
+		return nil, err
+	}
+	k.chosen, k.todo = false, c.Challenge.positions(k.asked.Size)
+	k.report.Samples, k.report.Drawn, k.judge.drawn = c.Challenge.Samples, len(k.todo), c.Challenge.Drawn
+	for _, f := range fractions {
+		k.report.Detection = append(k.report.Detection, Detection{f, k.report.Detects(f)})
+	}
+	return k, nil
+}
+
+func newChosenChecker(c *Case) (*checker, error) {
 	asked, err := c.Receipt.Questions()
 	if err != nil {
 		return nil, err
@@ -94,13 +129,10 @@ func newChecker(c *Case) (*checker, error) {
 			return nil, err
 		}
 	}
-	if err := errors.Join(c.Challenge.check(), c.Challenge.isOf(asked)); err != nil {
-		return nil, err
-	}
 	if c.Policy.Hash() != asked.PolicyHash {
 		return nil, errPolicy
 	}
-	k := &checker{c: c, asked: asked, seq: -1, todo: c.Challenge.positions(asked.Size)}
+	k := &checker{c: c, asked: asked, seq: -1, chosen: true}
 	k.report = &Report{
 		Session:     hex.EncodeToString(asked.SID[:]),
 		Platform:    asked.Platform,
@@ -109,14 +141,10 @@ func newChecker(c *Case) (*checker, error) {
 		ConsentRoot: hex.EncodeToString(asked.ConsentRoot[:]),
 		Complete:    c.Receipt.Complete(),
 		Size:        asked.Size,
-		Samples:     c.Challenge.Samples,
-		Drawn:       len(k.todo),
 		Bad:         []Finding{},
 	}
-	for _, f := range fractions {
-		k.report.Detection = append(k.report.Detection, Detection{f, k.report.Detects(f)})
-	}
-	k.judge = judge{asked: asked, rule: c.Policy.Rule(), erasures: c.Erasures, drawn: c.Challenge.Drawn, report: k.report}
+	// What the platform chose it chose after everything that was logged.
+	k.judge = judge{asked: asked, rule: c.Policy.Rule(), erasures: c.Erasures, drawn: time.Unix(1<<40, 0), report: k.report}
 	return k, nil
 }
 
@@ -151,6 +179,9 @@ func (k *checker) chunk(c *overlapv1.Chunk) error {
 		return errChunk
 	}
 	k.seq, k.body = int64(c.GetSeq()), c.GetBody()
+	if k.chosen {
+		return nil
+	}
 	k.skip(first)
 	if len(k.todo) == 0 || k.todo[0] >= first+size {
 		return errOrder
@@ -172,13 +203,29 @@ func (k *checker) opening(o *overlapv1.Opening) error {
 	if o == nil || at >= k.asked.Size || int64(chunkOf(at)) != k.seq {
 		return errOrder
 	}
+	if err := k.expect(at); err != nil {
+		return err
+	}
+	offset := at % psi.ChunkElems * uint64(elementLen)
+	k.judge.opening(o, psi.Element(k.body[offset:]))
+	return nil
+}
+
+// expect takes the position off what is still to come.
+func (k *checker) expect(at uint64) error {
+	if k.chosen {
+		if at < k.next {
+			return errOrder
+		}
+		k.next = at + 1
+		k.report.Drawn++
+		return nil
+	}
 	k.skip(at)
 	if len(k.todo) == 0 || k.todo[0] != at {
 		return errOrder
 	}
 	k.todo = k.todo[1:]
-	offset := at % psi.ChunkElems * uint64(elementLen)
-	k.judge.opening(o, psi.Element(k.body[offset:]))
 	return nil
 }
 

@@ -69,9 +69,9 @@ func TestRealSession(t *testing.T) {
 		must(t, err)
 	}
 	w.digests = q.Digests()
-	must(t, kept.Seal(w.digests))
-	must(t, kept.Close())
 	w.sign(t, openQ, openH)
+	must(t, kept.Seal(w.digests, w.receipt))
+	must(t, kept.Close())
 	must(t, w.audit(t, w.challenge(500, 1)).Err())
 }
 
@@ -182,7 +182,7 @@ func TestWriter(t *testing.T) {
 		t.Errorf("one session is kept twice: %v", err)
 	}
 	for _, digests := range [][]psi.FrameDigest{nil, make([]psi.FrameDigest, 1), make([]psi.FrameDigest, 4)} {
-		if err := w.Seal(digests); err != errSeal {
+		if err := w.Seal(digests, new(receipt.Receipt)); err != errSeal {
 			t.Errorf("%d digests for one chunk: %v", len(digests), err)
 		}
 	}
@@ -193,14 +193,14 @@ func TestWriter(t *testing.T) {
 	}
 	w = create([32]byte{1})
 	must(t, w.Leaf([32]byte{2}, 2))
-	if err := w.Seal(make([]psi.FrameDigest, 2)); err != errSeal {
+	if err := w.Seal(make([]psi.FrameDigest, 2), new(receipt.Receipt)); err != errSeal {
 		t.Errorf("two leaves and one element: %v", err)
 	}
 	must(t, w.Close())
 
 	create([32]byte{3}) // and a crash
 	w = create([32]byte{4})
-	must(t, w.Seal([]psi.FrameDigest{{Type: psi.FrameBlinded, From: 1}, {Type: psi.FrameEvaluated, From: 2}}))
+	must(t, w.Seal([]psi.FrameDigest{{Type: psi.FrameBlinded, From: 1}, {Type: psi.FrameEvaluated, From: 2}}, new(receipt.Receipt)))
 	must(t, w.Close())
 	must(t, Sweep(dir))
 	if entries() != 1 {

@@ -23,10 +23,12 @@ type judge struct {
 	erasures map[[32]byte]time.Time
 	drawn    time.Time
 	report   *Report
+	seen     func(position uint64, rec *consent.Record) // of good records; may be nil
 
 	// Openings of which all is good but the question, which is made again for
 	// many at a time: eight cost little more than one.
 	positions []uint64
+	records   []*consent.Record // nil of a pad
 	inputs    []psi.Input
 	blinds    [][32]byte
 	questions []psi.Element
@@ -75,7 +77,7 @@ func (j *judge) pad(o *overlapv1.Opening, question psi.Element) {
 		j.report.bad(o.GetLeaf(), ReasonLeaf)
 		return
 	}
-	j.ask(o, psi.Input{}, question)
+	j.ask(o, nil, psi.Input{}, question)
 }
 
 // onlyPath reports whether nothing is set that only a record has.
@@ -106,7 +108,7 @@ func (j *judge) record(o *overlapv1.Opening, question psi.Element) {
 		j.report.bad(o.GetLeaf(), ReasonLeaf)
 		return
 	}
-	j.ask(o, eligible.Input(), question)
+	j.ask(o, rec, eligible.Input(), question)
 }
 
 // The snapshot was cut before OPEN_Q was sent, and at most so long before that the
@@ -146,8 +148,9 @@ func (j *judge) holds(o *overlapv1.Opening, leaf *[32]byte) bool {
 }
 
 // ask has the question made again, sooner or later.
-func (j *judge) ask(o *overlapv1.Opening, in psi.Input, question psi.Element) {
+func (j *judge) ask(o *overlapv1.Opening, rec *consent.Record, in psi.Input, question psi.Element) {
 	j.positions = append(j.positions, o.GetLeaf())
+	j.records = append(j.records, rec)
 	j.inputs = append(j.inputs, in)
 	j.blinds = append(j.blinds, [32]byte(o.GetBlind()))
 	j.questions = append(j.questions, question)
@@ -168,8 +171,12 @@ func (j *judge) flush() {
 			j.report.Pads++
 		default:
 			j.report.Records++
+			if j.seen != nil {
+				j.seen(j.positions[i], j.records[i])
+			}
 		}
 	}
+	j.records = j.records[:0]
 	j.positions, j.inputs, j.blinds, j.questions = j.positions[:0], j.inputs[:0], j.blinds[:0], j.questions[:0]
 	slices.SortFunc(j.report.Bad, func(a, b Finding) int { return cmp.Compare(a.Position, b.Position) })
 }

@@ -35,6 +35,7 @@ func (Source) LogValue() slog.Value { return slog.StringValue("REDACTED") }
 
 var (
 	errOther  = errors.New("evidence: receipt is of another session than what was kept")
+	errChosen = errors.New("evidence: positions to open are not in increasing order, or not of the session")
 	errRecord = errors.New("evidence: a record is not the one that its leaf was made from")
 )
 
@@ -56,7 +57,31 @@ func (s *Session) WriteOpenings(w io.Writer, c *Challenge, src *Source) error {
 	if err := errors.Join(c.check(), c.isOf(asked)); err != nil {
 		return err
 	}
-	o := &opener{s: s, src: src, positions: c.positions(s.size)}
+	return s.open(w, c.positions(s.size), asked, src)
+}
+
+// WriteChosen opens positions that the platform itself chose, in increasing
+// order, such as those of the people that an incident affected: it shows to
+// CheckChosen that each was in the snapshot, on which record. It is for who has a
+// right to that, as an authority has. It is no audit: who chooses, chooses well.
+func (s *Session) WriteChosen(w io.Writer, positions []uint64, src *Source) error {
+	asked, err := src.Receipt.Questions()
+	if err != nil {
+		return err
+	}
+	if asked.SID != s.sid || asked.Size != s.size {
+		return errOther
+	}
+	for i, at := range positions {
+		if at >= s.size || i > 0 && at <= positions[i-1] {
+			return errChosen
+		}
+	}
+	return s.open(w, positions, asked, src)
+}
+
+func (s *Session) open(w io.Writer, positions []uint64, asked *receipt.Questions, src *Source) error {
+	o := &opener{s: s, src: src, positions: positions}
 	if err := o.prove(asked.ConsentRoot); err != nil {
 		return err
 	}

@@ -90,8 +90,8 @@ func newWorld(t testing.TB, records int, c cheat) *world {
 			psi.FrameDigest{Type: psi.FrameBlinded, From: psi.SenderQuerier, Digest: sha512.Sum512(blinded)},
 			psi.FrameDigest{Type: psi.FrameEvaluated, From: psi.SenderHolder, Digest: sha512.Sum512([]byte("an answer"))})
 	}
-	must(t, writer.Seal(w.digests))
 	w.sign(t, openQ, openH)
+	must(t, writer.Seal(w.digests, w.receipt))
 	return w
 }
 

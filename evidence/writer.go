@@ -11,18 +11,21 @@ import (
 	"runtime"
 
 	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/receipt"
 )
 
-// What is kept of a session is a directory, 0700, named by its sid, with three
+// What is kept of a session is a directory, 0700, named by its sid, with four
 // files, 0600, which never change: 72 bytes a position and 132 a chunk of 16 384.
 //
 //	leaves    leaf hash(32) ‖ I2OSP(fact,8) of each position; a pad has fact 0
 //	blinded   the elements, 32 bytes each: the bodies of BLINDED, one after the other
+//	receipt   what both companies had signed when the platform signed SEAL
 //	digests   I2OSP(type,1) ‖ I2OSP(sender,1) ‖ SHA-512(body) of BLINDED_0, EVALUATED_0, …
 const (
 	leavesName  = "leaves"
 	blindedName = "blinded"
 	digestsName = "digests"
+	receiptName = "receipt"
 
 	unsealed = ".unsealed" // after the name, while the session runs
 )
@@ -76,19 +79,15 @@ var errSeal = errors.New("evidence: leaves, elements and digests of a session di
 // Seal keeps the digests of the transcript up to the last EVALUATED, and with
 // them the session: it is durable, and under its final name, before it returns.
 // That is the moment to send SEAL, from which on the session must be answered
-// for. Nothing can be added any more.
-func (w *Writer) Seal(digests []psi.FrameDigest) error {
+// for. The receipt is up to that SEAL. Nothing can be added any more.
+func (w *Writer) Seal(digests []psi.FrameDigest, r *receipt.Receipt) error {
 	size := w.leaves.size / rowLen
 	chunks := (size + psi.ChunkElems - 1) / psi.ChunkElems
 	if size == 0 || w.leaves.size%rowLen != 0 || w.blinded.size != size*int64(elementLen) || int64(len(digests)) != 2*chunks {
 		return errSeal
 	}
-	list, err := createRows(filepath.Join(w.dir, digestsName))
-	if err != nil {
-		return err
-	}
-	err = list.write(appendDigests(nil, digests))
-	if err := errors.Join(err, list.finish(), w.leaves.finish(), w.blinded.finish(), syncDir(w.dir)); err != nil {
+	err := errors.Join(w.keep(digestsName, appendDigests(nil, digests)), w.keep(receiptName, r.UpToSeal().Bytes()))
+	if err := errors.Join(err, w.leaves.finish(), w.blinded.finish(), syncDir(w.dir)); err != nil {
 		return fmt.Errorf("evidence: %w", err)
 	}
 	if err := os.Rename(w.dir, w.final); err != nil {
@@ -98,10 +97,29 @@ func (w *Writer) Seal(digests []psi.FrameDigest) error {
 	return syncDir(filepath.Dir(w.final))
 }
 
+// keep writes a whole file.
+func (w *Writer) keep(name string, content []byte) error {
+	f, err := createRows(filepath.Join(w.dir, name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.write(content), f.finish())
+}
+
+// Receipt returns the receipt, up to SEAL, of a session that was sealed. The error
+// wraps fs.ErrNotExist if none was.
+func Receipt(dir string, sid [32]byte) (*receipt.Receipt, error) {
+	file, err := os.ReadFile(filepath.Join(sessionDir(dir, sid), receiptName))
+	if err != nil {
+		return nil, fmt.Errorf("evidence: %w", err)
+	}
+	return receipt.Parse(file)
+}
+
 // Close removes what was kept unless the session was sealed. It may be called
 // again.
 func (w *Writer) Close() error {
-	if w.sealed {
+	if w == nil || w.sealed {
 		return nil
 	}
 	err := errors.Join(w.leaves.close(), w.blinded.close(), os.RemoveAll(w.dir))

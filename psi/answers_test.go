@@ -45,7 +45,7 @@ func TestFurtherAnswers(t *testing.T) {
 		seed := Seed(ascending(0))
 		alice := inputOf(0x01, "alice@example.com")
 		in := []Query{{Input: alice, Salt: ascending(0x20)}}
-		r := seed.scalars(in, 0)[0].Bytes()
+		r := seed.scalars(new(desk), in, 0)[0].Bytes()
 		want(t, "r_0", r[:], unhex(t, "a156c5fd12c1d313f809a8fb834b2cc7063247f707cae65d4457e3f72be7d50d"))
 		var b [1]Element
 		if err := Blind(b[:], in, &seed, 0); err != nil {
@@ -76,17 +76,17 @@ func furtherProof(t *testing.T, kat *knownAnswers, key *Key) {
 	want(t, "bind", bind[:], unhex(t, "1893751c41c1b7a16acb443a13be0f4056c16b74b2e12554cddda662bbde32cf"+
 		"16955bdcf1e0426ecb9b0935793455b18df620b25bcb31a0dfd943be44af44ab"))
 	nonce := scalar(t, kat.Proof.R)
-	b, err := decode(blinded)
+	b, err := decoded(blinded)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := generateProof(key, b, blinded, evaluated, bind[:], &nonce)
+	p := generateProof(new(scratch), key, b, blinded, evaluated, bind[:], &nonce)
 	want(t, "proof", p[:], unhex(t, "696c5da3de50e78df0dc0c41bdb3295c8ca9ca59c8a57ffa2aa92ba147a8dd0e"+
 		"526f7ccb8ceda1ec405fb8e44656bb726fb4db3183d2854ef3c4391f12274200"))
-	if _, err := key.public.verify(blinded, evaluated, &p, &bind); err != nil {
+	if err := key.public.Verify(blinded, evaluated, &p, &bind); err != nil {
 		t.Error(err)
 	}
-	if _, err := key.public.verify(blinded, evaluated, (*Proof)(kat.Proof.Proof), &bind); !errors.Is(err, AbortProof) {
+	if err := key.public.Verify(blinded, evaluated, (*Proof)(kat.Proof.Proof), &bind); !errors.Is(err, AbortProof) {
 		t.Errorf("the proof with an empty bind, verified with one: %v", err)
 	}
 }
@@ -95,7 +95,7 @@ func furtherProof(t *testing.T, kat *knownAnswers, key *Key) {
 // way the sum is computed.
 func TestAnswersAdditiveForm(t *testing.T) {
 	for _, q := range load[knownAnswers](t, "testdata/ampsi/draft.json").Queries {
-		h, err := decode([]Element{Element(q.HashToGroup)})
+		h, err := decoded([]Element{Element(q.HashToGroup)})
 		if err != nil {
 			t.Fatal(err)
 		}

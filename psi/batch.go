@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/overlap-psi/overlap/internal/ristretto"
@@ -20,58 +21,72 @@ func (e *ElementError) Error() string {
 // Unwrap returns the code the peer is told.
 func (e *ElementError) Unwrap() error { return AbortMalformed }
 
-// decode turns a peer's elements into group elements, or into an *ElementError
-// for the first that RFC 9496 §4.3.1 refuses or that is the identity.
-func decode(e []Element) (*ristretto.Vector, error) {
-	parts := make([]*ristretto.Vector, len(e))
-	bad := make([]error, len(e))
-	each(len(e), func(lo, hi int) { parts[lo], bad[lo] = ristretto.Decode(e[lo:hi]) })
-	var joined ristretto.Vector
-	for i := range parts {
-		if bad[i] != nil {
-			var d *ristretto.DecodeError
-			if !errors.As(bad[i], &d) {
-				return nil, bad[i]
-			}
-			return nil, &ElementError{i + d.Index}
-		}
-		if parts[i] != nil {
-			joined.Append(parts[i])
-		}
-	}
-	return &joined, nil
+// decoding turns a peer's elements into group elements, run by run.
+type decoding struct {
+	from []Element
+	to   *ristretto.Vector // as many
+
+	mu  sync.Mutex
+	bad *ElementError // the first that is refused
 }
 
-// sum computes Σ d_i·v_i over public values.
-func sum(v *ristretto.Vector, d []ristretto.Scalar) *ristretto.Vector {
-	parts := make([]*ristretto.Vector, len(d))
-	each(len(d), func(lo, hi int) { parts[lo] = v.Slice(lo, hi).SumVartime(d[lo:hi]) })
-	total := parts[0]
-	for _, p := range parts[1:] {
-		if p != nil {
-			total = total.Add(p)
-		}
+// run decodes a run. It returns nil for one with an element that RFC 9496 §4.3.1
+// refuses or that is the identity.
+func (c *decoding) run(lo, hi int) *ristretto.Vector {
+	v := c.to.Slice(lo, hi)
+	err := v.Decode(c.from[lo:hi])
+	if err == nil {
+		return v
 	}
-	return total
+	var refused *ristretto.DecodeError
+	if errors.As(err, &refused) {
+		lo += refused.Index
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.bad == nil || lo < c.bad.Index {
+		c.bad = &ElementError{lo}
+	}
+	return nil
 }
 
-// each splits [0, n) into runs, one for each processor, and calls f for all of
-// them at once. It returns when all have returned. Nothing else in this package
-// or the kernel below starts a goroutine.
-func each(n int, f func(lo, hi int)) {
-	const least = 64 // items worth a goroutine
-	workers := min(runtime.GOMAXPROCS(0), (n+least-1)/least)
-	if workers <= 1 {
-		if n > 0 {
-			f(0, n)
+// err returns what was refused in all of the runs.
+func (c *decoding) err() error {
+	if c.bad == nil {
+		return nil
+	}
+	return c.bad
+}
+
+// decode decodes all of from to v.
+func decode(v *ristretto.Vector, from []Element) error {
+	c := decoding{from: from, to: v}
+	each(len(from), func(_ *desk, lo, hi int) { c.run(lo, hi) })
+	return c.err()
+}
+
+// sums computes Σ d_i·v_i over public values, for each v of vs.
+func sums(d []ristretto.Scalar, vs ...*ristretto.Vector) []*ristretto.Vector {
+	split := (runtime.GOMAXPROCS(0) + len(vs) - 1) / len(vs) // parts of a sum
+	split = max(1, min(split, len(d)/run))
+	parts := make([]*ristretto.Vector, split*len(vs))
+	tasks := make([]func(), len(parts))
+	for t := range tasks {
+		tasks[t] = func() {
+			v, part := vs[t/split], t%split
+			lo, hi := part*len(d)/split, (part+1)*len(d)/split
+			parts[t] = v.Slice(lo, hi).SumVartime(d[lo:hi])
 		}
-		return
 	}
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() { f(w*n/workers, (w+1)*n/workers) })
+	atOnce(tasks...)
+	totals := make([]*ristretto.Vector, len(vs))
+	for i := range totals {
+		totals[i] = parts[i*split]
+		for _, part := range parts[i*split+1 : (i+1)*split] {
+			totals[i] = totals[i].Add(part)
+		}
 	}
-	wg.Wait()
+	return totals
 }
 
 func mustMatch(a, b int) {
@@ -91,18 +106,18 @@ func mustBeBatch(n int) {
 
 // appendElements appends the bytes of e, as a frame's body has them.
 func appendElements(dst []byte, e []Element) []byte {
+	dst = slices.Grow(dst, len(e)*len(Element{}))
 	for i := range e {
 		dst = append(dst, e[i][:]...)
 	}
 	return dst
 }
 
-// parseElements reads a frame's elements; whether they are group elements is
-// decode's to say.
-func parseElements(b []byte) []Element {
-	e := make([]Element, len(b)/len(Element{}))
+// parseElements reads a frame's elements, as many as e has; whether they are
+// group elements is decoding's to say.
+func parseElements(e []Element, body []byte) []Element {
 	for i := range e {
-		e[i] = Element(b[i*len(Element{}):])
+		e[i] = Element(body[i*len(Element{}):])
 	}
 	return e
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"fmt"
 
 	"github.com/overlap-psi/overlap/internal/ristretto"
 )
@@ -24,11 +23,14 @@ func NewSeed() *Seed {
 // Destroy overwrites the seed: best effort, since Go may have copied it.
 func (s *Seed) Destroy() { clear(s[:]) }
 
-// scalars returns r_j of PROTOCOL.md §10 for the items j from first on.
-func (s *Seed) scalars(in []Query, first uint64) []ristretto.Scalar {
-	return hashToScalars(len(in), func(b []byte, i int) []byte {
+// scalars returns r_j of PROTOCOL.md §10 for the items j from first on. They lie
+// on the desk.
+func (s *Seed) scalars(d *desk, in []Query, first uint64) []ristretto.Scalar {
+	r := sized(&d.r, len(in))
+	d.hashToScalars(r, func(b []byte, i int) []byte {
 		return s.appendBlind(b, &in[i].Salt, first+uint64(i))
 	}, dstBlind)
+	return r
 }
 
 // appendBlind appends the message that r_j is hashed from.
@@ -46,8 +48,9 @@ func (s *Seed) appendBlind(b []byte, salt *[32]byte, j uint64) []byte {
 // proof under an authenticated K before it makes anything of the answer.
 func Blind(dst []Element, in []Query, s *Seed, first uint64) error {
 	mustMatch(len(dst), len(in))
-	each(len(in), func(lo, hi int) {
-		blindWith(dst[lo:hi], in[lo:hi], s.scalars(in[lo:hi], first+uint64(lo)))
+	each(len(in), func(d *desk, lo, hi int) {
+		r := s.scalars(d, in[lo:hi], first+uint64(lo))
+		d.blind(dst[lo:hi], in[lo:hi], r)
 	})
 	for i := range dst {
 		if dst[i] == (Element{}) { // probability 2⁻²⁵²; the blinds can't be redrawn
@@ -57,23 +60,16 @@ func Blind(dst []Element, in []Query, s *Seed, first uint64) error {
 	return nil
 }
 
-// blindWith does the same work for a pad as for an identifier, so that the time
-// a chunk takes does not tell how many of its elements are pads.
-func blindWith(dst []Element, in []Query, r []ristretto.Scalar) {
-	pads := ristretto.Generator().Mul(r)
-	blinded := hashToGroup(in).Add(pads)
-	var chosen ristretto.Vector
-	for lo, hi := 0, 0; lo < len(in); lo = hi {
-		pad := in[lo].Input.IsZero()
-		for hi = lo; hi < len(in) && in[hi].Input.IsZero() == pad; hi++ {
-		}
-		if pad {
-			chosen.Append(pads.Slice(lo, hi))
-		} else {
-			chosen.Append(blinded.Slice(lo, hi))
+// blind does the same work for a pad as for an identifier, so that the time a
+// chunk takes does not tell how many of its elements are pads.
+func (d *desk) blind(dst []Element, in []Query, r []ristretto.Scalar) {
+	h := d.hashToGroup(in)
+	for i := range in {
+		if in[i].Input.IsZero() {
+			h.Slice(i, i+1).SetIdentity()
 		}
 	}
-	chosen.Encode(dst)
+	h.AddMulBaseEncode(dst, ristretto.Generator(), r)
 }
 
 // Finalize verifies the Holder's proof over a chunk and only then unblinds the
@@ -85,33 +81,37 @@ func (k *PublicKey) Finalize(dst []Output, in []Query, blinded, evaluated []Elem
 	mustMatch(len(dst), len(in))
 	mustMatch(len(blinded), len(in))
 	mustBeBatch(len(in))
-	if len(evaluated) != len(in) {
-		return fmt.Errorf("psi: answer has another number of elements than the question: %w", AbortMalformed)
-	}
-	e, err := k.verify(blinded, evaluated, p, bind)
-	if err != nil {
+	if err := sameNumber(blinded, evaluated); err != nil {
 		return err
 	}
-	out := make([]Output, len(in))
-	each(len(in), func(lo, hi int) {
-		k.unblind(out[lo:hi], in[lo:hi], e.Slice(lo, hi), s.scalars(in[lo:hi], first+uint64(lo)))
+	w := newScratch()
+	defer w.done()
+	return k.finalize(w, dst, in, blinded, evaluated, p, bind.bytes(), s, first)
+}
+
+// finalize is Finalize in scratch memory.
+func (k *PublicKey) finalize(w *scratch, dst []Output, in []Query, blinded, evaluated []Element, p *Proof, bind []byte, s *Seed, first uint64) error {
+	if err := k.verify(w, blinded, evaluated, p, bind); err != nil {
+		return err
+	}
+	each(len(in), func(d *desk, lo, hi int) {
+		r := s.scalars(d, in[lo:hi], first+uint64(lo))
+		d.unblind(dst[lo:hi], in[lo:hi], w.e.Slice(lo, hi), k.base, r)
 	})
-	copy(dst, out)
-	clear(out)
 	return nil
 }
 
 // unblind is sound only for evaluated elements whose proof has been verified.
 // An identifier's N is never the identity then: it is k·HashToGroup(x). A pad is
-// hashed too, for the sake of time as in blindWith, and left out of dst.
-func (k *PublicKey) unblind(dst []Output, in []Query, e *ristretto.Vector, r []ristretto.Scalar) {
-	n := make([][32]byte, len(in))
-	e.SubMulBase(k.base, r).Encode(n)
-	out := finalizeHashes(in, n)
-	for i := range in {
-		if !in[i].Input.IsZero() {
-			dst[i] = out[i]
+// hashed too, for the sake of time as in blind, and its output set to zero.
+func (d *desk) unblind(dst []Output, in []Query, e *ristretto.Vector, key *ristretto.Base, r []ristretto.Scalar) {
+	n := sized(&d.n, len(in))
+	e.SubMulBaseEncode(n, key, r)
+	for i, out := range d.finalizeHashes(in, n) {
+		if in[i].Input.IsZero() {
+			dst[i] = Output{}
+		} else {
+			dst[i] = out
 		}
 	}
-	clear(out)
 }

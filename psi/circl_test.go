@@ -188,13 +188,13 @@ func TestCirclProofs(t *testing.T) {
 			if circlVerifies(t, key.public, blinded, wrong, &ours) {
 				t.Error("circl accepts a wrong answer")
 			}
-			if _, err := key.public.verify(blinded, wrong, &ours, nil); err == nil {
+			if err := key.public.Verify(blinded, wrong, &ours, nil); err == nil {
 				t.Error("we accept a wrong answer")
 			}
 			for _, bit := range []int{0, 8, 251, 256, 300} {
 				p := ours
 				p[bit/8] ^= 1 << (bit % 8)
-				if _, err := key.public.verify(blinded, evaluated, &p, nil); err == nil {
+				if err := key.public.Verify(blinded, evaluated, &p, nil); err == nil {
 					t.Errorf("we accept a proof with bit %d changed", bit)
 				}
 			}
@@ -229,13 +229,13 @@ func checkSameProof(t *testing.T, key *Key, blinded, evaluated []Element) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := decode(blinded)
+	b, err := decoded(blinded)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours := generateProof(key, b, blinded, evaluated, nil, &nonce)
+	ours := generateProof(new(scratch), key, b, blinded, evaluated, nil, &nonce)
 	want(t, "proof", ours[:], p)
-	if _, err := key.public.verify(blinded, evaluated, (*Proof)(p), nil); err != nil {
+	if err := key.public.Verify(blinded, evaluated, (*Proof)(p), nil); err != nil {
 		t.Errorf("circl's proof: %v", err)
 	}
 }

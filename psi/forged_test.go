@@ -44,7 +44,7 @@ var forged = sync.OnceValues(func() (*forgery, error) {
 		u[i] = sha512.Sum512(fmt.Appendf(nil, "AMPSI-V01 forged batch element %d", i))
 		offsets[i] = ristretto.ScalarFromUniform(&[64]byte{byte(e), byte(e >> 8), byte(e >> 16)})
 	}
-	each(n, func(lo, hi int) {
+	each(n, func(_ *desk, lo, hi int) {
 		c := ristretto.FromUniform(u[lo:hi])
 		c.Encode(f.blinded[lo:hi])
 		kc := c.Mul(&k)
@@ -71,7 +71,7 @@ func TestForgedBatch(t *testing.T) {
 		}
 	}
 
-	if _, err := f.key.public.verify(f.blinded, f.evaluated, &f.proof, nil); err != nil {
+	if err := f.key.public.Verify(f.blinded, f.evaluated, &f.proof, nil); err != nil {
 		t.Errorf("with an empty bind, as RFC 9497 has it: %v", err)
 	}
 	if !circlVerifies(t, f.key.public, f.blinded, f.evaluated, &f.proof) {
@@ -81,7 +81,7 @@ func TestForgedBatch(t *testing.T) {
 	sid := ascending(7)
 	bind := NewBind(&sid, 0, f.blinded, f.evaluated)
 	for name, b := range map[string]*Bind{"the session's bind": &bind, "a bind of zeros": {}} {
-		if _, err := f.key.public.verify(f.blinded, f.evaluated, &f.proof, b); !errors.Is(err, AbortProof) {
+		if err := f.key.public.Verify(f.blinded, f.evaluated, &f.proof, b); !errors.Is(err, AbortProof) {
 			t.Errorf("with %s: %v, want AbortProof", name, err)
 		}
 	}
@@ -96,7 +96,7 @@ func TestForgedBatchSwapped(t *testing.T) {
 	}
 	swapped := append([]Element(nil), f.evaluated...)
 	swapped[3], swapped[ChunkElems-1] = swapped[ChunkElems-1], swapped[3]
-	if _, err := f.key.public.verify(f.blinded, swapped, &f.proof, nil); !errors.Is(err, AbortProof) {
+	if err := f.key.public.Verify(f.blinded, swapped, &f.proof, nil); !errors.Is(err, AbortProof) {
 		t.Errorf("two answers swapped: %v, want AbortProof", err)
 	}
 }

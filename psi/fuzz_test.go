@@ -28,9 +28,9 @@ func FuzzBlinded(f *testing.F) {
 			wantEnded(t, "BLINDED", h, AbortMalformed)
 			return
 		}
-		blinded, answer := parseElements(body), parseElements(reply.Body[:64])
+		blinded, answer := elements(body), elements(reply.Body[:64])
 		p, bind := Proof(reply.Body[64:]), NewBind(&d.SID, 0, blinded, answer)
-		_, err = d.Key.verify(blinded, answer, &p, &bind)
+		err = d.Key.Verify(blinded, answer, &p, &bind)
 		must(t, err)
 	})
 }
@@ -70,7 +70,7 @@ func FuzzEvaluated(f *testing.F) {
 // malformed reports whether a body of two elements and a proof has an element
 // or a scalar that isn't one.
 func malformed(body []byte) bool {
-	if _, err := decode(parseElements(body[:64])); err != nil {
+	if _, err := decoded(elements(body[:64])); err != nil {
 		return true
 	}
 	return toBig(body[64:96]).Cmp(order) >= 0 || toBig(body[96:]).Cmp(order) >= 0

@@ -55,16 +55,16 @@ var zPad = sha512x8.NewPrefix(make([]byte, sha512.BlockSize))
 type messages func(b []byte, i int) []byte
 
 // expandMessageXMDs is expandMessageXMD for 64 bytes of each of many messages.
-func expandMessageXMDs(out [][64]byte, msg messages, dst string) {
+func (d *desk) expandMessageXMDs(out [][64]byte, msg messages, dst string) {
 	if len(dst) > 255 {
 		panic("psi: expand_message_xmd: length out of range")
 	}
 	dstPrime := append([]byte(dst), byte(len(dst)))
-	sums(zPad.Sum, out, func(b []byte, i int) []byte {
+	d.sums(zPad.Sum, out, func(b []byte, i int) []byte {
 		b = binary.BigEndian.AppendUint16(msg(b, i), sha512.Size)
 		return append(append(b, 0), dstPrime...)
 	})
-	sums(sha512x8.Sum, out, func(b []byte, i int) []byte { // b_1, from b_0
+	d.sums(sha512x8.Sum, out, func(b []byte, i int) []byte { // b_1, from b_0
 		b = append(append(b, out[i][:]...), 1)
 		return append(b, dstPrime...)
 	})
@@ -72,9 +72,9 @@ func expandMessageXMDs(out [][64]byte, msg messages, dst string) {
 
 // sums hashes a batch, few messages at a time so that they stay in the cache.
 // Message i may be made from out[i].
-func sums(sum func(dst [][64]byte, msgs []byte, msgLen int), out [][64]byte, msg messages) {
+func (d *desk) sums(sum func(dst [][64]byte, msgs []byte, msgLen int), out [][64]byte, msg messages) {
 	const few, longest = 64, 256 // no message here is longer
-	buf := make([]byte, 0, few*longest)
+	buf := sized(&d.msgs, few*longest)[:0]
 	for lo := 0; lo < len(out); lo += few {
 		hi := min(lo+few, len(out))
 		buf = buf[:0]
@@ -83,17 +83,18 @@ func sums(sum func(dst [][64]byte, msgs []byte, msgLen int), out [][64]byte, msg
 		}
 		sum(out[lo:hi], buf, len(buf)/(hi-lo))
 	}
-	clear(buf[:cap(buf)]) // blinds are made from the seed
 }
 
 // hashToGroup computes HashToGroup of RFC 9497 §4.1 for every query. A pad's
 // place is filled too, with the image of 44 zero bytes; the caller ignores it.
-func hashToGroup(in []Query) *ristretto.Vector {
-	u := make([][64]byte, len(in))
-	expandMessageXMDs(u, func(b []byte, i int) []byte {
+// The elements lie on the desk.
+func (d *desk) hashToGroup(in []Query) *ristretto.Vector {
+	u, h := sized(&d.hashes, len(in)), vectorOf(&d.points, len(in))
+	d.expandMessageXMDs(u, func(b []byte, i int) []byte {
 		return append(b, in[i].Input.Bytes()[:]...)
 	}, dstHashToGroup)
-	return ristretto.FromUniform(u)
+	h.SetUniform(u)
+	return h
 }
 
 // hashToScalar is HashToScalar of RFC 9497 §4.1 under the given DST.
@@ -103,23 +104,20 @@ func hashToScalar(msg []byte, dst string) ristretto.Scalar {
 	return ristretto.ScalarFromUniform(&u)
 }
 
-// hashToScalars is hashToScalar for n messages.
-func hashToScalars(n int, msg messages, dst string) []ristretto.Scalar {
-	u := make([][64]byte, n)
-	expandMessageXMDs(u, msg, dst)
-	out := make([]ristretto.Scalar, n)
+// hashToScalars is hashToScalar for many messages.
+func (d *desk) hashToScalars(out []ristretto.Scalar, msg messages, dst string) {
+	u := sized(&d.hashes, len(out))
+	d.expandMessageXMDs(u, msg, dst)
 	for i := range out {
 		out[i] = ristretto.ScalarFromUniform(&u[i])
 	}
-	clear(u)
-	return out
 }
 
 // finalizeHashes computes the PRF's outputs from x and enc(N) of every query,
-// RFC 9497 §3.3.1.
-func finalizeHashes(in []Query, n [][32]byte) [][64]byte {
-	out := make([][64]byte, len(in))
-	sums(sha512x8.Sum, out, func(b []byte, i int) []byte {
+// RFC 9497 §3.3.1. They lie on the desk.
+func (d *desk) finalizeHashes(in []Query, n []Element) [][64]byte {
+	out := sized(&d.hashes, len(in))
+	d.sums(sha512x8.Sum, out, func(b []byte, i int) []byte {
 		return appendFinalize(b, in[i].Input.Bytes()[:], &n[i])
 	})
 	return out

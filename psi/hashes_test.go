@@ -37,7 +37,7 @@ func TestExpandMessageXMDs(t *testing.T) {
 			msg := func(i int) []byte { return msgs[i*msgLen:][:msgLen] }
 			for _, n := range []int{0, 1, 7, 8, 9, 64, 70} {
 				got := make([][64]byte, n)
-				expandMessageXMDs(got, func(b []byte, i int) []byte { return append(b, msg(i)...) }, dst)
+				new(desk).expandMessageXMDs(got, func(b []byte, i int) []byte { return append(b, msg(i)...) }, dst)
 				for i := range got {
 					var one [64]byte
 					expandMessageXMD(one[:], msg(i), dst)
@@ -49,10 +49,10 @@ func TestExpandMessageXMDs(t *testing.T) {
 		}
 	}
 	mustPanic(t, "messages of two lengths", func() {
-		expandMessageXMDs(make([][64]byte, 2), func(b []byte, i int) []byte { return append(b, make([]byte, i)...) }, "d")
+		new(desk).expandMessageXMDs(make([][64]byte, 2), func(b []byte, i int) []byte { return append(b, make([]byte, i)...) }, "d")
 	})
 	mustPanic(t, "DST of 256 bytes", func() {
-		expandMessageXMDs(nil, nil, string(make([]byte, 256)))
+		new(desk).expandMessageXMDs(nil, nil, string(make([]byte, 256)))
 	})
 }
 
@@ -72,7 +72,7 @@ func TestBlindsInBatches(t *testing.T) {
 	s, first := NewSeed(), uint64(1)<<32-5 // j takes more than 32 bits
 	for _, n := range hashedSizes() {
 		in := randomQueries(n)
-		for i, got := range s.scalars(in, first) {
+		for i, got := range s.scalars(new(desk), in, first) {
 			j := first + uint64(i)
 			b := lv(nil, "AMPSI-V01-blind")
 			b = lv(lv(b, s[:]), in[i].Salt[:])
@@ -86,7 +86,7 @@ func TestBlindsInBatches(t *testing.T) {
 func TestHashToGroupInBatches(t *testing.T) {
 	for _, n := range hashedSizes() {
 		in := randomQueries(n)
-		for i, got := range enc(hashToGroup(in)) {
+		for i, got := range enc(new(desk).hashToGroup(in)) {
 			if got != enc(groupElement(in[i].Input.Bytes()[:], dstHashToGroup))[0] {
 				t.Fatalf("element %d of %d differs", i, n)
 			}
@@ -100,7 +100,7 @@ func TestFinalizeInBatches(t *testing.T) {
 		for i := range elements {
 			rand.Read(elements[i][:])
 		}
-		for i, got := range finalizeHashes(in, elements) {
+		for i, got := range new(desk).finalizeHashes(in, elements) {
 			x := in[i].Input.Bytes()[:]
 			b := slices.Concat([]byte{0, 44}, x, []byte{0, 32}, elements[i][:], []byte("Finalize"))
 			if got != sha512.Sum512(b) || Output(got) != finalizeHash(x, &elements[i]) {
@@ -122,7 +122,9 @@ func TestCompositesInBatches(t *testing.T) {
 			rand.Read(c[i][:])
 			rand.Read(d[i][:])
 		}
-		for i, got := range composites(k, c, d, bind) {
+		coefficients := make([]ristretto.Scalar, n)
+		composites(coefficients, k, c, d, bind)
+		for i, got := range coefficients {
 			b := slices.Concat([]byte{0, 64}, seed[:], []byte{byte(i >> 8), byte(i)},
 				[]byte{0, 32}, c[i][:], []byte{0, 32}, d[i][:], []byte("Composite"))
 			if got != hashToScalar(b, dstHashToScalar) {
@@ -139,10 +141,11 @@ func TestHashesLeaveNothing(t *testing.T) {
 		kept = msgs[:cap(msgs)]
 		sha512x8.Sum(dst, msgs, msgLen)
 	}
-	s, in := NewSeed(), randomQueries(70)
-	sums(keep, make([][64]byte, len(in)), func(b []byte, i int) []byte {
+	s, in, d := NewSeed(), randomQueries(70), new(desk)
+	d.sums(keep, make([][64]byte, len(in)), func(b []byte, i int) []byte {
 		return s.appendBlind(b, &in[i].Salt, uint64(i))
 	})
+	d.clear()
 	if len(kept) == 0 || bytes.Count(kept, []byte{0}) != len(kept) {
 		t.Error("messages were left in memory")
 	}
@@ -150,12 +153,12 @@ func TestHashesLeaveNothing(t *testing.T) {
 
 // TestHashAllocs: a batch takes the same few allocations, however large.
 func TestHashAllocs(t *testing.T) {
-	s := NewSeed()
+	s, d := NewSeed(), new(desk)
 	allocs := func(n int) float64 {
 		in := randomQueries(n)
-		return testing.AllocsPerRun(5, func() { s.scalars(in, 0) })
+		return testing.AllocsPerRun(5, func() { s.scalars(d, in, 0) })
 	}
-	if few, many := allocs(10), allocs(60); many > few || few > 10 {
+	if few, many := allocs(10), allocs(60); many > few || few > 4 {
 		t.Errorf("%v allocations for 10 blinds, %v for 60", few, many)
 	}
 }
@@ -166,23 +169,24 @@ func BenchmarkHash(b *testing.B) {
 	a := chunkOf(b)
 	n := make([][32]byte, len(a.in))
 	u := make([][64]byte, len(a.in))
+	d, coefficients := new(desk), make([]ristretto.Scalar, len(a.in))
 	for _, c := range []struct {
 		name string
 		op   func()
 	}{
 		{"uniform", func() {
-			expandMessageXMDs(u, func(b []byte, i int) []byte { return append(b, a.in[i].Input.Bytes()[:]...) }, dstHashToGroup)
+			d.expandMessageXMDs(u, func(b []byte, i int) []byte { return append(b, a.in[i].Input.Bytes()[:]...) }, dstHashToGroup)
 		}},
 		{"uniform-each", func() {
 			for i := range u {
 				expandMessageXMD(u[i][:], a.in[i].Input.Bytes()[:], dstHashToGroup)
 			}
 		}},
-		{"blinds", func() { a.seed.scalars(a.in, 0) }},
+		{"blinds", func() { a.seed.scalars(d, a.in, 0) }},
 		{"blinds-each", func() { blindsEach(a) }},
-		{"composites", func() { composites(a.key.public.enc, a.blinded, a.evaluated, a.bind[:]) }},
+		{"composites", func() { composites(coefficients, a.key.public.enc, a.blinded, a.evaluated, a.bind[:]) }},
 		{"composites-each", func() { compositesEach(a) }},
-		{"outputs", func() { finalizeHashes(a.in, n) }},
+		{"outputs", func() { d.finalizeHashes(a.in, n) }},
 		{"outputs-each", func() {
 			var scratch [96]byte
 			for i := range n {

@@ -35,17 +35,21 @@ func (h *Holder) Evaluate(f Frame) (Frame, error) {
 	if len(f.Body) != n*len(Element{}) {
 		return Frame{}, h.fail(fmt.Errorf("psi: BLINDED %d has another length than declared: %w", f.Seq, AbortMalformed))
 	}
-	blinded, answer := parseElements(f.Body), make([]Element, n)
-	proof, err := h.key.BlindEvaluate(answer, blinded, func(e []Element) Bind {
-		return NewBind(&h.p.SID, f.Seq, blinded, e)
+	w := newScratch()
+	defer w.done()
+	blinded := parseElements(sized(&w.blinded, n), f.Body)
+	body := make([]byte, 0, n*len(Element{})+ProofLen)
+	var d *digests
+	proof, err := h.key.blindEvaluate(w, blinded, func(e []Element) Bind {
+		body = appendElements(body, e)
+		d = newDigests(f.Body, body)
+		return d.bind(&h.p.SID, f.Seq)
 	})
 	if err != nil {
 		return Frame{}, h.fail(err)
 	}
-	body := appendElements(make([]byte, 0, n*len(Element{})+ProofLen), answer)
 	reply := Frame{Type: FrameEvaluated, Seq: f.Seq, Body: append(body, proof[:]...)}
-	h.th.add(FrameBlinded, SenderQuerier, f.Body)
-	h.th.add(FrameEvaluated, SenderHolder, reply.Body)
+	d.addTo(&h.th, &proof)
 	h.next++
 	if h.next == h.p.Chunks() {
 		h.state = evaluated

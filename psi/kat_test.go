@@ -188,23 +188,23 @@ func (kat *knownAnswers) checkQueries(key *Key) (blinded, evaluated []Element, o
 		x := inputOf(q.Type, q.Normalised)
 		in := []Query{{Input: x}}
 		var h, b, e, n [1]Element
-		hashToGroup(in).Encode(h[:])
+		new(desk).hashToGroup(in).Encode(h[:])
 		r, err := ristretto.ScalarFromCanonical((*[32]byte)(q.AdditiveBlind))
 		if err != nil {
 			return nil, nil, nil, err
 		}
 		scalars := []ristretto.Scalar{r}
-		blindWith(b[:], in, scalars)
+		new(desk).blind(b[:], in, scalars)
 		if _, err := key.BlindEvaluate(e[:], b[:], nil); err != nil {
 			return nil, nil, nil, err
 		}
-		answer, err := decode(e[:])
+		answer, err := decoded(e[:])
 		if err != nil {
 			return nil, nil, nil, err
 		}
 		answer.SubMulBase(key.public.base, scalars).Encode(n[:])
 		var out, direct [1]Output
-		key.public.unblind(out[:], in, answer, scalars)
+		new(desk).unblind(out[:], in, answer, key.public.base, scalars)
 		key.Evaluate(direct[:], []Input{x})
 		t96, t128 := out[0].Token(12), out[0].Token(16)
 		for _, c := range []struct {
@@ -237,15 +237,15 @@ func (kat *knownAnswers) checkProof(key *Key, blinded, evaluated []Element) erro
 	if err != nil {
 		return err
 	}
-	b, err := decode(blinded)
+	b, err := decoded(blinded)
 	if err != nil {
 		return err
 	}
-	p := generateProof(key, b, blinded, evaluated, nil, &nonce)
+	p := generateProof(new(scratch), key, b, blinded, evaluated, nil, &nonce)
 	if err := equal("proof", p[:], kat.Proof.Proof); err != nil {
 		return err
 	}
-	_, err = key.public.verify(blinded, evaluated, (*Proof)(kat.Proof.Proof), nil)
+	err = key.public.Verify(blinded, evaluated, (*Proof)(kat.Proof.Proof), nil)
 	return err
 }
 

@@ -67,14 +67,13 @@ func (k *Key) Evaluate(dst []Output, in []Input) {
 			panic("psi: Evaluate of a zero Input")
 		}
 	}
-	each(len(in), func(lo, hi int) {
-		queries := make([]Query, hi-lo)
+	each(len(in), func(d *desk, lo, hi int) {
+		queries, n := sized(&d.queries, hi-lo), sized(&d.n, hi-lo)
 		for i := range queries {
-			queries[i].Input = in[lo+i]
+			queries[i] = Query{Input: in[lo+i]}
 		}
-		n := make([][32]byte, hi-lo)
-		hashToGroup(queries).MulEncode(n, &k.k)
-		for i, out := range finalizeHashes(queries, n) {
+		d.hashToGroup(queries).MulEncode(n, &k.k)
+		for i, out := range d.finalizeHashes(queries, n) {
 			dst[lo+i] = out
 		}
 	})
@@ -89,15 +88,29 @@ func (k *Key) BlindEvaluate(dst, blinded []Element, bind func(evaluated []Elemen
 	mustMatch(len(dst), len(blinded))
 	mustBeBatch(len(blinded))
 	k.mustLive()
-	b, err := decode(blinded)
-	if err != nil {
+	w := newScratch()
+	defer w.done()
+	proof, err := k.blindEvaluate(w, blinded, bind)
+	if err == nil {
+		copy(dst, w.evaluated)
+	}
+	return proof, err
+}
+
+// blindEvaluate is BlindEvaluate to w.evaluated.
+func (k *Key) blindEvaluate(w *scratch, blinded []Element, bind func([]Element) Bind) (Proof, error) {
+	e := sized(&w.evaluated, len(blinded))
+	b := decoding{from: blinded, to: vectorOf(&w.b, len(blinded))}
+	each(len(e), func(_ *desk, lo, hi int) {
+		if v := b.run(lo, hi); v != nil {
+			v.MulEncode(e[lo:hi], &k.k)
+		}
+	})
+	if err := b.err(); err != nil {
 		return Proof{}, err
 	}
-	e := make([]Element, len(blinded))
-	each(len(e), func(lo, hi int) { b.Slice(lo, hi).MulEncode(e[lo:hi], &k.k) })
-	copy(dst, e)
 	nonce := randomScalar()
-	return generateProof(k, b, blinded, e, bindOf(bind, e), &nonce), nil
+	return generateProof(w, k, b.to, blinded, e, bindOf(bind, e), &nonce), nil
 }
 
 // Prove is GenerateProof of RFC 9497 §2.2.1 alone, as BlindEvaluate makes it: the
@@ -109,12 +122,14 @@ func (k *Key) Prove(blinded, evaluated []Element, bind *Bind) (Proof, error) {
 	mustMatch(len(evaluated), len(blinded))
 	mustBeBatch(len(blinded))
 	k.mustLive()
-	b, err := decode(blinded)
-	if err != nil {
+	w := newScratch()
+	defer w.done()
+	b := vectorOf(&w.b, len(blinded))
+	if err := decode(b, blinded); err != nil {
 		return Proof{}, err
 	}
 	nonce := randomScalar()
-	return generateProof(k, b, blinded, evaluated, bind.bytes(), &nonce), nil
+	return generateProof(w, k, b, blinded, evaluated, bind.bytes(), &nonce), nil
 }
 
 func (k *Key) mustLive() {

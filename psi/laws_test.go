@@ -28,7 +28,7 @@ func bindTo(sid [32]byte, seq uint32) func(b, e []Element) Bind {
 // and places in the session, and pads anywhere.
 func TestFinalizeBlindEvaluateIsEvaluate(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	sizes := []int{1, 2, 63, 64, 65, 128, 129, 193}
+	sizes := []int{1, 2, 63, 64, 65, 129, run - 1, run, run + 1, 2*run + 3}
 	for range 12 {
 		sizes = append(sizes, 1+rng.IntN(300))
 	}
@@ -233,8 +233,8 @@ func TestAnotherKeySomewhere(t *testing.T) {
 // or everywhere, and proves it as well as one can: with the own bind, and with
 // the key that most answers have.
 func (d *deal) otherKey(t *testing.T, other *Key, body []byte, at int) []byte {
-	blinded := parseElements(body)
-	b, err := decode(blinded)
+	blinded := elements(body)
+	b, err := decoded(blinded)
 	must(t, err)
 	e, wrong := enc(b.Mul(&d.key.k)), enc(b.Mul(&other.k))
 	prover := d.key
@@ -246,25 +246,25 @@ func (d *deal) otherKey(t *testing.T, other *Key, body []byte, at int) []byte {
 		e[at] = wrong[at]
 	}
 	bind, nonce := NewBind(&d.SID, 1, blinded, e), randomScalar()
-	p := generateProof(prover, b, blinded, e, bind[:], &nonce)
+	p := generateProof(new(scratch), prover, b, blinded, e, bind[:], &nonce)
 	return append(appendElements(nil, e), p[:]...)
 }
 
 // TestSumIsTheSum: the composites' sums do not depend on how many processors
 // share them.
 func TestSumIsTheSum(t *testing.T) {
-	for _, n := range []int{1, 2, 63, 64, 65, 200} {
+	for _, n := range []int{1, 2, 63, 200, run, run + 1, 2 * run, 3*run + 1} {
 		blinded := make([]Element, n)
 		must(t, Blind(blinded, queries(n), &Seed{}, 0))
-		v, err := decode(blinded)
+		v, err := decoded(blinded)
 		must(t, err)
 		d := make([]ristretto.Scalar, n)
 		total := ristretto.Generator().Mul(d[:1]) // 0·G
 		for i := range d {
-			d[i] = hashToScalar([]byte{byte(i)}, "coefficients")
+			d[i] = hashToScalar([]byte{byte(i), byte(i >> 8)}, "coefficients")
 			total = total.Add(v.Slice(i, i+1).Mul(&d[i]))
 		}
-		if enc(sum(v, d))[0] != enc(total)[0] {
+		if enc(sums(d, v)[0])[0] != enc(total)[0] {
 			t.Errorf("sum of %d differs", n)
 		}
 	}

@@ -32,8 +32,9 @@ func Transcript(sid *[32]byte, digests []FrameDigest) [64]byte {
 // BlindScalar returns r_j, the blind of the session's item j, from the session's
 // seed and the salt of leaf j. Shown to anyone, it unblinds this one item.
 func BlindScalar(s *Seed, salt *[32]byte, j uint64) [32]byte {
-	r := s.scalars([]Query{{Salt: *salt}}, j)[0]
-	return r.Bytes()
+	var r [32]byte
+	each(1, func(d *desk, _, _ int) { r = s.scalars(d, []Query{{Salt: *salt}}, j)[0].Bytes() })
+	return r
 }
 
 // Reblind makes of each identifier and blind what Blind makes of them:
@@ -46,10 +47,10 @@ func BlindScalar(s *Seed, salt *[32]byte, j uint64) [32]byte {
 func Reblind(dst []Element, in []Input, r [][32]byte) {
 	mustMatch(len(dst), len(in))
 	mustMatch(len(r), len(in))
-	each(len(in), func(lo, hi int) { reblind(dst[lo:hi], in[lo:hi], r[lo:hi]) })
+	each(len(in), func(d *desk, lo, hi int) { d.reblind(dst[lo:hi], in[lo:hi], r[lo:hi]) })
 }
 
-func reblind(dst []Element, in []Input, r [][32]byte) {
+func (d *desk) reblind(dst []Element, in []Input, r [][32]byte) {
 	queries := make([]Query, len(in))
 	scalars := make([]ristretto.Scalar, len(in))
 	bad := make([]bool, len(in))
@@ -58,7 +59,7 @@ func reblind(dst []Element, in []Input, r [][32]byte) {
 		scalars[i], err = ristretto.ScalarFromCanonical(&r[i])
 		queries[i].Input, bad[i] = in[i], err != nil
 	}
-	blindWith(dst, queries, scalars)
+	d.blind(dst, queries, scalars)
 	for i := range dst {
 		if bad[i] {
 			dst[i] = Element{}

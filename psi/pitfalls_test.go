@@ -29,7 +29,7 @@ import (
 // elements, and what is compared are encodings.
 func TestPitfallUnsetPoints(t *testing.T) {
 	bad := refusedEncodings(t)[1]
-	if v, err := decode([]Element{bad}); v != nil || err == nil {
+	if v, err := decoded([]Element{bad}); v != nil || err == nil {
 		t.Errorf("L1: %v, %v", v, err)
 	}
 	if k, err := ParsePublicKey(bad); k != nil || err == nil {

@@ -1,9 +1,11 @@
 package psi
 
 import (
+	"cmp"
 	"crypto/sha512"
 	"encoding/binary"
 	"fmt"
+	"hash"
 
 	"github.com/overlap-psi/overlap/internal/ristretto"
 )
@@ -23,14 +25,40 @@ type Bind [64]byte
 
 // NewBind returns the bind of chunk seq of session sid.
 func NewBind(sid *[32]byte, seq uint32, blinded, evaluated []Element) Bind {
-	b := sha512.Sum512(appendElements(nil, blinded))
-	e := sha512.Sum512(appendElements(nil, evaluated))
+	return newDigests(appendElements(nil, blinded), appendElements(nil, evaluated)).bind(sid, seq)
+}
+
+// digests are what a chunk's bind and the transcript have in common, computed
+// once: BLINDED's digest is that of the blinded elements, and EVALUATED's is that
+// of the evaluated ones, continued over the proof.
+type digests struct {
+	blinded   [sha512.Size]byte
+	evaluated hash.Hash
+}
+
+// newDigests hashes a BLINDED body, and an EVALUATED body up to its proof.
+func newDigests(blinded, evaluated []byte) *digests {
+	d := &digests{evaluated: sha512.New()}
+	atOnce(
+		func() { d.blinded = sha512.Sum512(blinded) },
+		func() { d.evaluated.Write(evaluated) })
+	return d
+}
+
+func (d *digests) bind(sid *[32]byte, seq uint32) Bind {
 	buf := lv(nil, "AMPSI-V01-batch")
 	buf = lv(buf, sid[:])
 	buf = binary.BigEndian.AppendUint32(buf, seq)
-	buf = lv(buf, b[:])
-	buf = lv(buf, e[:])
+	buf = lv(buf, d.blinded[:])
+	buf = lv(buf, d.evaluated.Sum(nil))
 	return sha512.Sum512(buf)
+}
+
+// addTo adds both frames to a transcript.
+func (d *digests) addTo(th *transcript, p *Proof) {
+	th.addDigest(FrameBlinded, SenderQuerier, &d.blinded)
+	d.evaluated.Write(p[:])
+	th.addDigest(FrameEvaluated, SenderHolder, (*[sha512.Size]byte)(d.evaluated.Sum(nil)))
 }
 
 func bindOf(f func([]Element) Bind, evaluated []Element) []byte {
@@ -51,9 +79,11 @@ func (b *Bind) bytes() []byte {
 
 // generateProof is GenerateProof of RFC 9497 §2.2.1 with A = G, B = K, C the
 // blinded and D the evaluated elements, and the nonce given.
-func generateProof(k *Key, c *ristretto.Vector, blinded, evaluated []Element, bind []byte, nonce *ristretto.Scalar) Proof {
+func generateProof(w *scratch, k *Key, c *ristretto.Vector, blinded, evaluated []Element, bind []byte, nonce *ristretto.Scalar) Proof {
 	// ComputeCompositesFast: Z = k·M, which must be constant time.
-	m := sum(c, composites(k.public.enc, blinded, evaluated, bind))
+	d := sized(&w.d, len(blinded))
+	composites(d, k.public.enc, blinded, evaluated, bind)
+	m := sums(d, c)[0]
 	z := m.Mul(&k.k)
 	t2 := ristretto.Generator().Mul([]ristretto.Scalar{*nonce})
 	t3 := m.Mul(nonce)
@@ -79,58 +109,67 @@ func newProof(c, s *ristretto.Scalar) (p Proof) {
 // AbortCode.
 func (k *PublicKey) Verify(blinded, evaluated []Element, p *Proof, bind *Bind) error {
 	mustBeBatch(len(blinded))
+	if err := sameNumber(blinded, evaluated); err != nil {
+		return err
+	}
+	w := newScratch()
+	defer w.done()
+	return k.verify(w, blinded, evaluated, p, bind.bytes())
+}
+
+func sameNumber(blinded, evaluated []Element) error {
 	if len(evaluated) != len(blinded) {
 		return fmt.Errorf("psi: answer has another number of elements than the question: %w", AbortMalformed)
 	}
-	_, err := k.verify(blinded, evaluated, p, bind)
-	return err
+	return nil
 }
 
-// verify is VerifyProof of RFC 9497 §2.2.2. It returns the evaluated elements,
-// decoded, only if they are what the proof says.
-func (k *PublicKey) verify(blinded, evaluated []Element, p *Proof, bind *Bind) (*ristretto.Vector, error) {
-	e, err := decode(evaluated)
-	if err != nil {
-		return nil, err
-	}
-	b, err := decode(blinded)
-	if err != nil {
-		return nil, err
+// verify is VerifyProof of RFC 9497 §2.2.2. If it returns nil, w.e begins with
+// the evaluated elements, decoded, and they are what the proof says.
+func (k *PublicKey) verify(w *scratch, blinded, evaluated []Element, p *Proof, bind []byte) error {
+	e := decoding{from: evaluated, to: vectorOf(&w.e, len(evaluated))}
+	b := decoding{from: blinded, to: vectorOf(&w.b, len(blinded))}
+	each(len(blinded), func(_ *desk, lo, hi int) {
+		e.run(lo, hi)
+		b.run(lo, hi)
+	})
+	if err := cmp.Or(e.err(), b.err()); err != nil {
+		return err
 	}
 	c, err := ristretto.ScalarFromCanonical((*[32]byte)(p[:32]))
 	if err != nil {
-		return nil, fmt.Errorf("psi: proof's c is not canonical: %w", AbortMalformed)
+		return fmt.Errorf("psi: proof's c is not canonical: %w", AbortMalformed)
 	}
 	s, err := ristretto.ScalarFromCanonical((*[32]byte)(p[32:]))
 	if err != nil {
-		return nil, fmt.Errorf("psi: proof's s is not canonical: %w", AbortMalformed)
+		return fmt.Errorf("psi: proof's s is not canonical: %w", AbortMalformed)
 	}
 	// ComputeComposites: M = Σ d_i·C_i, Z = Σ d_i·D_i.
-	d := composites(k.enc, blinded, evaluated, bind.bytes())
-	m, z := sum(b, d), sum(e, d)
+	d := sized(&w.d, len(blinded))
+	composites(d, k.enc, blinded, evaluated, bind)
+	mz := sums(d, b.to, e.to)
+	m, z := mz[0], mz[1]
 	// t2 = s·A + c·B, t3 = s·M + c·Z
 	t2 := ristretto.Generator().Mul([]ristretto.Scalar{s}).AddMulBase(k.base, []ristretto.Scalar{c})
 	t3 := m.Mul(&s).Add(z.Mul(&c))
 	if proofChallenge(k.enc, m, z, t2, t3) != c {
-		return nil, fmt.Errorf("psi: proof does not verify: %w", AbortProof)
+		return fmt.Errorf("psi: proof does not verify: %w", AbortProof)
 	}
-	return e, nil
+	return nil
 }
 
-// composites returns d_i = HashToScalar(I2OSP(64,2) || seed || I2OSP(i,2) ||
+// composites sets dst[i] to d_i = HashToScalar(I2OSP(64,2) || seed || I2OSP(i,2) ||
 // I2OSP(32,2) || C_i || I2OSP(32,2) || D_i || "Composite"), RFC 9497 §2.2.1,
 // where the seed also hashes the bind.
-func composites(k Element, c, d []Element, bind []byte) []ristretto.Scalar {
+func composites(dst []ristretto.Scalar, k Element, c, d []Element, bind []byte) {
 	t := append(lengthPrefixed(nil, k[:]), lengthPrefixed(nil, []byte(dstSeed))...)
 	seed := sha512.Sum512(append(t, bind...))
 
-	out := make([]ristretto.Scalar, len(c))
-	each(len(c), func(lo, hi int) {
-		copy(out[lo:], hashToScalars(hi-lo, func(b []byte, i int) []byte {
+	each(len(dst), func(w *desk, lo, hi int) {
+		w.hashToScalars(dst[lo:hi], func(b []byte, i int) []byte {
 			return appendComposite(b, &seed, lo+i, &c[lo+i], &d[lo+i])
-		}, dstHashToScalar))
+		}, dstHashToScalar)
 	})
-	return out
 }
 
 // appendComposite appends the message that d_i is hashed from.

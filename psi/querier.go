@@ -1,9 +1,6 @@
 package psi
 
-import (
-	"crypto/sha512"
-	"fmt"
-)
+import "fmt"
 
 // Querier is one session of the side that asks. It holds at most Window chunks
 // of questions. It is not safe for concurrent use.
@@ -16,9 +13,8 @@ type Querier struct {
 
 // inquiry is a chunk that waits for its answer.
 type inquiry struct {
-	in     []Query
-	body   []byte
-	digest [64]byte
+	in   []Query
+	body []byte
 }
 
 // NewQuerier starts a session after its OPENs. The seed is this session's alone.
@@ -53,12 +49,14 @@ func (q *Querier) Blind(in []Query) (Frame, error) {
 	if len(in) < n {
 		in = append(in[:len(in):len(in)], make([]Query, n-len(in))...)
 	}
-	b := make([]Element, n)
+	w := newScratch()
+	defer w.done()
+	b := sized(&w.blinded, n)
 	if err := Blind(b, in, q.seed, q.first(q.blinded)); err != nil {
 		return Frame{}, q.fail(fmt.Errorf("%w: %w", err, AbortInternal))
 	}
 	f := Frame{Type: FrameBlinded, Seq: q.blinded, Body: appendElements(make([]byte, 0, n*len(Element{})), b)}
-	q.inFlight = append(q.inFlight, inquiry{in, f.Body, sha512.Sum512(f.Body)})
+	q.inFlight = append(q.inFlight, inquiry{in, f.Body})
 	q.blinded++
 	return f, nil
 }
@@ -85,14 +83,17 @@ func (q *Querier) Finalize(f Frame) ([]Output, error) {
 	if len(f.Body) != n+ProofLen {
 		return nil, q.fail(fmt.Errorf("psi: EVALUATED %d has another length than its question: %w", f.Seq, AbortMalformed))
 	}
-	blinded, answer, proof := parseElements(ask.body), parseElements(f.Body[:n]), Proof(f.Body[n:])
-	bind := NewBind(&q.p.SID, f.Seq, blinded, answer)
+	w := newScratch()
+	defer w.done()
+	blinded := parseElements(sized(&w.blinded, len(ask.in)), ask.body)
+	answer, proof := parseElements(sized(&w.evaluated, len(ask.in)), f.Body), Proof(f.Body[n:])
+	d := newDigests(ask.body, f.Body[:n])
+	bind := d.bind(&q.p.SID, f.Seq)
 	out := make([]Output, len(ask.in))
-	if err := q.p.Key.Finalize(out, ask.in, blinded, answer, &proof, &bind, q.seed, q.first(f.Seq)); err != nil {
+	if err := q.p.Key.finalize(w, out, ask.in, blinded, answer, &proof, bind[:], q.seed, q.first(f.Seq)); err != nil {
 		return nil, q.fail(err)
 	}
-	q.th.addDigest(FrameBlinded, SenderQuerier, &ask.digest)
-	q.th.add(FrameEvaluated, SenderHolder, f.Body)
+	d.addTo(&q.th, &proof)
 	q.inFlight = q.inFlight[1:]
 	if answered+1 == q.p.Chunks() {
 		q.state = evaluated

@@ -105,7 +105,7 @@ func TestErrorsTellNothing(t *testing.T) {
 	bad := bytes.Repeat([]byte{0xed}, 32)
 	_, keyErr := ParsePublicKey(Element(bad))
 	_, modeErr := ParseMode(string(bad))
-	_, decodeErr := decode([]Element{Element(bad)})
+	_, decodeErr := decoded([]Element{Element(bad)})
 	for _, err := range []error{keyErr, modeErr, decodeErr} {
 		if err == nil {
 			t.Fatal("no error")

@@ -251,10 +251,10 @@ func TestEmptyBindFailsOnTheWire(t *testing.T) {
 	q := d.querier(t)
 	f, err := q.Blind(d.chunk(0))
 	must(t, err)
-	blinded, answer := parseElements(f.Body), make([]Element, 4)
+	blinded, answer := elements(f.Body), make([]Element, 4)
 	p, err := d.key.BlindEvaluate(answer, blinded, nil)
 	must(t, err)
-	if _, err := d.Key.verify(blinded, answer, &p, nil); err != nil {
+	if err := d.Key.Verify(blinded, answer, &p, nil); err != nil {
 		t.Fatalf("the proof is none of RFC 9497's: %v", err)
 	}
 	_, err = q.Finalize(Frame{Type: FrameEvaluated, Body: append(appendElements(nil, answer), p[:]...)})

@@ -100,14 +100,14 @@ func (s *rfc9497) check(t *testing.T, key *Key, v *rfc9497Vector) {
 		return
 	}
 	nonce := scalar(t, v.Proof.R)
-	b, err := decode(blinded)
+	b, err := decoded(blinded)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again := generateProof(key, b, blinded, evaluated, nil, &nonce)
+	again := generateProof(new(scratch), key, b, blinded, evaluated, nil, &nonce)
 	want(t, "Proof", again[:], v.Proof.Proof)
 	for _, p := range []*Proof{&again, &proof} {
-		if _, err := key.public.verify(blinded, evaluated, p, nil); err != nil {
+		if err := key.public.Verify(blinded, evaluated, p, nil); err != nil {
 			t.Error(err)
 		}
 	}
@@ -118,7 +118,7 @@ func (s *rfc9497) check(t *testing.T, key *Key, v *rfc9497Vector) {
 func (s *rfc9497) checkOutput(t *testing.T, key *Key, input, blind []byte, evaluated Element, output []byte) {
 	r := scalar(t, blind)
 	inv := inverse(t, &r)
-	e, err := decode([]Element{evaluated})
+	e, err := decoded([]Element{evaluated})
 	if err != nil {
 		t.Fatal(err)
 	}

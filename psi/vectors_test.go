@@ -71,6 +71,20 @@ func groupElement(msg []byte, dst string) *ristretto.Vector {
 	return ristretto.FromUniform(u)
 }
 
+// decoded returns a peer's elements as group elements.
+func decoded(e []Element) (*ristretto.Vector, error) {
+	v := ristretto.NewVector(len(e))
+	if err := decode(v, e); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// elements reads all elements of a body.
+func elements(body []byte) []Element {
+	return parseElements(make([]Element, len(body)/len(Element{})), body)
+}
+
 func enc(v *ristretto.Vector) []Element {
 	e := make([]Element, v.Len())
 	v.Encode(e)

@@ -5,10 +5,15 @@ package receipt
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"io"
 	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/overlap-psi/overlap/proto/ampsi/v1/body"
 )
 
 // What version 1 of the protocol fixes in the Terms that both companies sign
@@ -87,4 +92,17 @@ func (r *Receipt) UpToSeal() *Receipt {
 // they are good.
 func (r *Receipt) Complete() bool {
 	return len(r.Seal) > 0 && len(r.ReceiptQ) > 0 && len(r.ReceiptH) > 0
+}
+
+// RecordHash returns what a platform's log says of the session: the SHA-256 of
+// the Record, all that was signed but RELEASE (PROTOCOL.md §10, §15).
+func (r *Receipt) RecordHash() [32]byte {
+	record, err := proto.MarshalOptions{Deterministic: true}.Marshal(&body.Record{
+		OpenQ: r.OpenQ, OpenQSig: r.OpenQSig, OpenH: r.OpenH, OpenHSig: r.OpenHSig, Seal: r.Seal, SealSig: r.SealSig,
+		ReceiptQ: r.ReceiptQ, ReceiptQSig: r.ReceiptQSig, ReceiptH: r.ReceiptH, ReceiptHSig: r.ReceiptHSig,
+	})
+	if err != nil {
+		panic("receipt: a record of byte strings can always be encoded")
+	}
+	return sha256.Sum256(record)
 }

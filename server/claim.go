@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/dossier"
 	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/session"
 	"github.com/overlap-psi/overlap/table"
@@ -32,7 +33,7 @@ func (r *run) keepOutputs(outs []psi.Output, first uint64) error {
 
 // claim is the end of MUTUAL_P: the platform has matched, stores the accounts and
 // then tells the advertiser which of its entries they were.
-func (r *run) claim(ctx context.Context) error {
+func (r *run) claim(ctx context.Context, c *dossier.Commitment) error {
 	matches, err := r.queries.Match(ctx, r.spool.Chunks())
 	if err != nil {
 		return err
@@ -40,7 +41,7 @@ func (r *run) claim(ctx context.Context) error {
 	if matches, err = r.stillAdmitted(ctx, matches); err != nil {
 		return err
 	}
-	if _, err := r.putAudience(ctx, matches); err != nil {
+	if _, err := r.putAudience(ctx, matches, c); err != nil {
 		return err
 	}
 	if err := r.session.SendClaims(ctx, r.outputs.Sorted(ctx, matches.All(), session.ClaimChunk())); err != nil {
@@ -52,7 +53,7 @@ func (r *run) claim(ctx context.Context) error {
 // takeClaims is the end of MUTUAL_A: the advertiser has matched, and tells the
 // platform which of its entries it asked about. All accounts behind an entry are
 // in the audience.
-func (r *run) takeClaims(ctx context.Context) error {
+func (r *run) takeClaims(ctx context.Context, c *dossier.Commitment) error {
 	behind := r.queries.Lookup()
 	defer behind.Close()
 	_, err := r.session.ReadClaims(ctx, func(token psi.Token) (psi.Input, bool, error) {
@@ -73,7 +74,7 @@ func (r *run) takeClaims(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.putAudience(ctx, matches)
+	_, err = r.putAudience(ctx, matches, c)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/overlap-psi/overlap/dossier"
 	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/session"
 	"github.com/overlap-psi/overlap/store"
@@ -42,7 +43,9 @@ func (r *run) hold(ctx context.Context) error {
 	if err := s.OpenH(ctx, key, r.tokens.Entries(), r.tokens.Root(), from); err != nil {
 		return err
 	}
-	if err := r.record(ctx, "open"); err != nil {
+	seed := psi.NewSeed() // blinds nothing: it hides in the log who matched
+	defer seed.Destroy()
+	if err := r.record(ctx, seed); err != nil {
 		return err
 	}
 	r.log.Info("session opened", "sid", r.sidText(), "queries", queries, "entries", r.tokens.Entries())
@@ -56,7 +59,7 @@ func (r *run) hold(ctx context.Context) error {
 		return err
 	}
 	if s.Mode().Claims() {
-		if err := r.takeClaims(ctx); err != nil {
+		if err := r.takeClaims(ctx, dossier.NewCommitment(*seed)); err != nil {
 			return err
 		}
 	}

@@ -10,8 +10,12 @@ import (
 	"os"
 	"time"
 
+	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/dossier"
+	"github.com/overlap-psi/overlap/evidence"
 	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/logbook"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/session"
@@ -29,21 +33,26 @@ type run struct {
 	started    time.Time
 
 	session  *session.Session
+	opened   bool     // it is on record
+	cut      uint64   // what the ledger had said when the snapshot was taken
+	id       [32]byte // of the snapshot; secret
 	file     *os.File // the snapshot
 	fileName string   // to remove at the end, where an open file can't be
 	snapshot *consent.Snapshot
-	queries  *table.Queries // as Querier its outputs; as Holder what its entries are made of
-	spool    *table.Spool   // as Querier the table received
-	outputs  *table.Outputs // as Querier who claims; else nil
-	tokens   *table.Table   // as Holder
+	evidence *evidence.Writer // nil before the session is on record, and as Holder
+	queries  *table.Queries   // as Querier its outputs; as Holder what its entries are made of
+	spool    *table.Spool     // as Querier the table received
+	outputs  *table.Outputs   // as Querier who claims; else nil
+	tokens   *table.Table     // as Holder
 }
 
 // match runs the session, one step a line; session's package comment has the
-// other side. A platform that is asked goes on in hold. Each of these is durable before the next: the nonce, the record of
-// the session, the first question, the charge, the audience, the count, RELEASE.
-// A crash costs budget, never a second draw.
+// other side, and hold the platform that is asked. Each of these is durable before
+// the next: the nonce, the record of the session, the first question, the charge,
+// the audience, the count, RELEASE. A crash costs budget, never a second draw.
 func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (err error) {
-	s, err := session.Accept(ctx, stream, session.Config{Identity: r.s.c.Identity, Peer: r.advertiser, Policy: r.partner.Policy})
+	s, err := session.Accept(ctx, stream, session.Config{Identity: r.s.c.Identity, Peer: r.advertiser, Policy: r.partner.Policy,
+		Blinded: func(body []byte) error { return r.evidence.Blinded(body) }})
 	if err != nil {
 		return err
 	}
@@ -70,26 +79,26 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 	if err := s.ReadOpenH(ctx, seed, r.useNonce); err != nil {
 		return err
 	}
-	if err := r.record(ctx, "open"); err != nil {
+	if err := r.record(ctx, seed); err != nil {
 		return err
 	}
 	r.log.Info("session opened", "sid", r.sidText(), "queries", s.Queries(), "entries", s.Entries())
 	if err := s.Query(ctx, r.questions(), r.keepOutputs); err != nil {
 		return err
 	}
-	if err := s.Seal(ctx); err != nil {
+	if err := s.Seal(ctx, r.evidence.Seal); err != nil {
 		return err
 	}
 	if err := s.ReadTable(ctx, r.spool.Append); err != nil {
 		return err
 	}
 	if s.Mode().Claims() {
-		return r.claim(ctx)
+		return r.claim(ctx, dossier.NewCommitment(*seed))
 	}
 	if err := r.charge(ctx); err != nil {
 		return err
 	}
-	accounts, err := r.fillAudience(ctx)
+	accounts, err := r.fillAudience(ctx, dossier.NewCommitment(*seed))
 	if err != nil {
 		return err
 	}
@@ -133,11 +142,7 @@ func (r *run) cutSnapshot(ctx context.Context) (err error) {
 	if r.file, r.fileName, err = scratch(r.s.spill()); err != nil {
 		return err
 	}
-	var id [32]byte
-	rand.Read(id[:])
-	at := time.Now()
-	ledger := r.s.c.Store.Records(ctx, at)
-	if _, _, _, err = consent.WriteSnapshot(r.file, &id, r.partner.Policy.Rule(), at, psi.PadSize, ledger); err != nil {
+	if err := r.writeSnapshot(ctx); err != nil {
 		return err
 	}
 	info, err := r.file.Stat()
@@ -145,6 +150,19 @@ func (r *run) cutSnapshot(ctx context.Context) (err error) {
 		return fmt.Errorf("server: snapshot: %w", err)
 	}
 	r.snapshot, err = consent.ReadSnapshot(r.file, info.Size())
+	return err
+}
+
+func (r *run) writeSnapshot(ctx context.Context) error {
+	rand.Read(r.id[:])
+	at := time.Now()
+	view, err := r.s.c.Store.View(ctx)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	r.cut = view.Cut()
+	_, _, _, err = consent.WriteSnapshot(r.file, &r.id, r.partner.Policy.Rule(), at, psi.PadSize, view.Records(ctx, at))
 	return err
 }
 
@@ -177,26 +195,27 @@ func (r *run) questions() iter.Seq2[psi.Query, error] {
 
 // fillAudience looks for the matches, now that everything is verified, and
 // stores the accounts they belong to. It returns how many there are.
-func (r *run) fillAudience(ctx context.Context) (accounts uint64, err error) {
+func (r *run) fillAudience(ctx context.Context, c *dossier.Commitment) (accounts uint64, err error) {
 	matches, err := r.queries.Match(ctx, r.spool.Chunks())
 	if err != nil {
 		return 0, err
 	}
-	return r.putAudience(ctx, matches)
+	return r.putAudience(ctx, matches, c)
 }
 
 // putAudience stores the accounts of the matched leaves, and returns how many
 // there are.
-func (r *run) putAudience(ctx context.Context, matches *table.Matches) (accounts uint64, err error) {
-	handles := func(yield func(consent.Handle, error) bool) {
+func (r *run) putAudience(ctx context.Context, matches *table.Matches, c *dossier.Commitment) (accounts uint64, err error) {
+	found := func(yield func(store.Match, error) bool) {
 		for position := range matches.All() {
 			leaf, err := r.snapshot.At(position)
-			if !yield(leaf.Account(), err) || err != nil {
+			c.Add(position)
+			if !yield(store.Match{Account: leaf.Account(), Fact: leaf.Fact()}, err) || err != nil {
 				return
 			}
 		}
 	}
-	return r.s.c.Store.PutAudience(ctx, r.advertiser.ID, r.session.Audience(), r.session.SID(), handles)
+	return r.s.c.Store.PutMatches(ctx, r.session.SID(), r.session.Audience(), found, func(store.Result) ([]store.Entry, error) { return matchedEvent(r.session.SID(), c) })
 }
 
 // charge takes one release from the partner's budget, also if the count turns out
@@ -204,7 +223,12 @@ func (r *run) putAudience(ctx context.Context, matches *table.Matches) (accounts
 // by a session beside this one gets neither.
 func (r *run) charge(ctx context.Context) error {
 	p := r.partner.Policy
-	err := r.s.c.Store.ChargeRelease(ctx, r.advertiser.ID, p.Universe, p.Epoch(time.Now()), r.session.SID(), p.MaxReleases)
+	epoch := p.Epoch(time.Now())
+	entries, err := logbook.Entries(time.Now(), audit.Release{SID: r.session.SID(), Charged: "releases", Epoch: epoch})
+	if err != nil {
+		return err
+	}
+	err = r.s.c.Store.ChargeRelease(ctx, r.advertiser.ID, p.Universe, epoch, r.session.SID(), p.MaxReleases, entries...)
 	if errors.Is(err, store.ErrBudget) {
 		return fmt.Errorf("%w: %w", err, psi.AbortBudget)
 	}
@@ -231,47 +255,84 @@ func (r *run) useNonce(ctx context.Context, peer identity.ID, nonce [32]byte, un
 // keep records how the session ended, also if it failed after its start: the
 // platform can show what it asked, and that the other side agreed.
 func (r *run) keep(failure error) {
-	if r.session.SID() == ([32]byte{}) {
+	if !r.opened {
 		return
 	}
 	// The stream may be gone; the record must be kept all the same.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := r.record(ctx, outcome(failure)); err != nil {
+	if err := r.evidence.Close(); err != nil {
+		r.log.Error("what was kept of a session that was not sealed could not be removed", "sid", r.sidText(), "error", err)
+	}
+	of := store.Session{SID: r.session.SID(), Peer: r.advertiser.ID, Mode: r.session.Mode().String()}
+	if err := r.s.end(ctx, of, r.session.Evidence(), outcome(failure)); err != nil {
 		r.log.Error("session not recorded", "sid", r.sidText(), "error", err)
 		return
 	}
+	r.s.publish(ctx)
 	if failure == nil {
 		r.log.Info("session complete", "sid", r.sidText(), "took", time.Since(r.started))
 	}
 }
+
+const outcomeComplete = "complete"
 
 // outcome says how a session ended. A call is cancelled when its connection goes,
 // and that is noticed as either of two errors.
 func outcome(failure error) string {
 	switch {
 	case failure == nil:
-		return "complete"
+		return outcomeComplete
 	case errors.Is(failure, session.ErrBroken) || errors.Is(failure, context.Canceled):
 		return "connection lost"
 	}
 	return session.Code(failure).Error()
 }
 
-// record writes down what is known of the session: before the first question
-// leaves, and when it has ended.
-func (r *run) record(ctx context.Context, outcome string) error {
-	return r.s.c.Store.PutSession(ctx, store.Session{
+// record writes down what the session is about to ask or to be asked about, and on
+// what grounds, before the first question or answer leaves.
+func (r *run) record(ctx context.Context, seed *psi.Seed) error {
+	entries, err := r.snapshotEvent()
+	if err != nil {
+		return err
+	}
+	err = r.s.c.Store.OpenSession(ctx, store.Session{
 		SID:      r.session.SID(),
 		Peer:     r.advertiser.ID,
 		Audience: r.session.Audience(),
+		Mode:     r.session.Mode().String(),
+		Policy:   r.partner.Policy.Hash(),
 		Started:  r.started,
-		Ended:    time.Now(),
-		Outcome:  outcome,
+		CutAt:    r.snapshot.Time(),
+		Cut:      r.cut,
+		Root:     r.snapshot.Root(),
+		Leaves:   r.snapshot.Len(),
 		QHat:     r.session.Queries(),
 		NHat:     r.session.Entries(),
 		Receipt:  r.session.Evidence().Bytes(),
-	})
+	}, store.Secrets{SnapshotID: r.id, Seed: *seed}, r.eligible(), entries...)
+	if err != nil {
+		return err
+	}
+	r.opened = true
+	if r.session.Role() == psi.SenderHolder {
+		return nil // it asks nothing that an audit could open
+	}
+	return r.keepLeaves()
+}
+
+// eligible returns the facts that the leaves were made from.
+func (r *run) eligible() iter.Seq2[uint64, error] {
+	return func(yield func(uint64, error) bool) {
+		for leaf, err := range r.snapshot.All() {
+			if err == nil && leaf.IsPad() {
+				return // none but pads follow
+			}
+			if !yield(leaf.Fact(), err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 func (r *run) sidText() string {

@@ -28,6 +28,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/logbook"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/session"
@@ -44,8 +45,13 @@ type Config struct {
 	// Partners may connect, and nobody else. Required.
 	Partners []Partner
 	// Dir is a private directory for snapshots and sorted tokens while sessions
-	// run. Required; it needs about 200 bytes for each eligible identifier.
+	// run, and for what each can be audited with afterwards. Required; it needs
+	// about 200 bytes for each eligible identifier and session that runs, and 72
+	// for each of those whose policy's retention_days are not over.
 	Dir string
+	// Logs is the directory of the platform's logs (package logbook); empty means
+	// "logs" below Dir. What is in it by the name of "public" is for everybody.
+	Logs string
 	// MaxSessions is how many sessions run at once, over all partners; 0 means
 	// 16. A partner has at most a quarter of them, rounded up.
 	MaxSessions int
@@ -60,9 +66,11 @@ type Server struct {
 	c        Config
 	partners atomic.Pointer[partners]
 	places   *places
+	book     *logbook.Book
 }
 
-// New returns a server. It clears what a killed process left in Dir.
+// New returns a server. It clears what a killed process left in Dir, and records
+// that its sessions ended. One server at a time may have a store.
 func New(c Config) (*Server, error) {
 	if c.Identity == nil || c.Store == nil || c.Dir == "" {
 		return nil, errors.New("server: Identity, Store and Dir are required")
@@ -76,17 +84,24 @@ func New(c Config) (*Server, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{c: c, places: newPlaces(c.MaxSessions)}
-	if err := s.SetPartners(c.Partners); err != nil {
-		return nil, err
+	if c.Logs == "" {
+		c.Logs = LogsDir(c.Dir)
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
+	s := &Server{c: c, places: newPlaces(c.MaxSessions)}
+	var err error
+	if s.book, err = logbook.Open(c.Logs, c.Identity, c.Store); err != nil {
+		return nil, err
+	}
+	if err := s.SetPartners(c.Partners); err != nil {
+		return nil, err
+	}
 	if err := table.Sweep(s.spill()); err != nil {
 		return nil, err
 	}
-	return s, nil
+	return s, s.recover(context.Background())
 }
 
 type partners map[identity.ID]*Partner
@@ -96,6 +111,9 @@ type partners map[identity.ID]*Partner
 func (s *Server) SetPartners(list []Partner) error {
 	m, err := byID(list)
 	if err != nil {
+		return err
+	}
+	if err := s.logPolicies(context.Background(), m); err != nil {
 		return err
 	}
 	s.partners.Store((*partners)(&m))

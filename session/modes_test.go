@@ -164,7 +164,7 @@ func (c *company) ask(ctx context.Context, s *Session) error {
 	}); err != nil {
 		return err
 	}
-	if err := s.Seal(ctx); err != nil {
+	if err := s.Seal(ctx, nil); err != nil {
 		return err
 	}
 	var table []byte

@@ -239,7 +239,7 @@ func (q *querierSide) run(ctx context.Context, st *pipe) (err error) {
 	}); err != nil {
 		return err
 	}
-	if err := s.Seal(ctx); err != nil {
+	if err := s.Seal(ctx, nil); err != nil {
 		return err
 	}
 	var table []byte

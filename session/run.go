@@ -6,6 +6,8 @@ import (
 	"iter"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
 )
@@ -15,51 +17,38 @@ import (
 // pad. in may end before q̂; the rest are pads. At most the policy's window of
 // chunks is held.
 func (s *Session) Query(ctx context.Context, in iter.Seq2[psi.Query, error], take func(outs []psi.Output, first uint64) error) error {
-	next, stop := iter.Pull2(in)
-	defer stop()
 	s.progress(StepQuestions, 0, s.params.Queries)
-	for done := uint64(0); done < s.params.Queries; {
-		// Fill the window before waiting, so that the Holder never idles.
-		for s.querier.Unblinded() && s.querier.InFlight() < s.params.Window {
-			chunk, err := nextChunk(next, s.params.ChunkElems)
-			if err != nil {
-				return err
-			}
-			f, err := s.querier.Blind(chunk)
-			if err != nil {
-				return err
-			}
-			if err := s.ask(ctx, f); err != nil {
-				return err
-			}
-		}
-		f, err := s.ch.recv(ctx, psi.FrameEvaluated, patience)
+	a := &asking{Session: s, take: take, memory: make([][]psi.Query, s.params.Window)}
+	a.next()
+	defer a.clear()
+	for q, err := range in {
 		if err != nil {
 			return err
 		}
-		outs, err := s.querier.Finalize(f)
-		if err != nil {
-			return err
+		if a.read++; a.read > s.params.Queries {
+			return fmt.Errorf("session: more queries than declared: %w", psi.AbortInternal)
 		}
-		err = take(outs, done)
-		done += uint64(len(outs))
-		clear(outs)
-		if err != nil {
-			return err
+		if a.chunk = append(a.chunk, q); len(a.chunk) == s.params.ChunkElems {
+			if err := a.ask(ctx); err != nil {
+				return err
+			}
 		}
-		s.progress(StepQuestions, done, s.params.Queries)
 	}
-	if _, err, more := next(); more {
-		if err != nil {
+	for s.querier.Unblinded() {
+		if err := a.ask(ctx); err != nil {
 			return err
 		}
-		return fmt.Errorf("session: more queries than declared: %w", psi.AbortInternal)
+	}
+	for s.querier.InFlight() > 0 {
+		if err := a.answer(ctx); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// ask sends a BLINDED frame, once whoever keeps them has it.
-func (s *Session) ask(ctx context.Context, f psi.Frame) error {
+// sendBlinded sends a BLINDED frame, once whoever keeps them has it.
+func (s *Session) sendBlinded(ctx context.Context, f psi.Frame) error {
 	if s.c.Blinded != nil {
 		if err := s.c.Blinded(f.Body); err != nil {
 			return err
@@ -68,19 +57,70 @@ func (s *Session) ask(ctx context.Context, f psi.Frame) error {
 	return s.ch.send(ctx, f)
 }
 
-func nextChunk(next func() (psi.Query, error, bool), n int) ([]psi.Query, error) {
-	chunk := make([]psi.Query, 0, n)
-	for len(chunk) < n {
-		q, err, more := next()
-		if err != nil {
-			return nil, err
-		}
-		if !more {
-			break
-		}
-		chunk = append(chunk, q)
+// asking is one Query under way.
+type asking struct {
+	*Session
+	take   func(outs []psi.Output, first uint64) error
+	read   uint64        // queries
+	asked  int           // chunks
+	done   uint64        // queries answered
+	chunk  []psi.Query   // the next
+	memory [][]psi.Query // of as many chunks as the window has, in turns: the oldest has been answered
+}
+
+// ask sends the chunk. It waits for an answer only if the window is full, so that
+// the Holder never idles.
+func (a *asking) ask(ctx context.Context) error {
+	f, err := a.querier.Blind(a.chunk)
+	if err != nil {
+		return err
 	}
-	return chunk, nil
+	if err := a.sendBlinded(ctx, f); err != nil {
+		return err
+	}
+	if a.querier.InFlight() == a.params.Window {
+		if err := a.answer(ctx); err != nil {
+			return err
+		}
+	}
+	a.asked++
+	a.next()
+	return nil
+}
+
+// next begins a chunk.
+func (a *asking) next() {
+	m := &a.memory[a.asked%len(a.memory)]
+	if *m == nil {
+		*m = make([]psi.Query, a.params.ChunkElems)
+	}
+	a.chunk = (*m)[:0]
+}
+
+// answer takes the oldest chunk's answer.
+func (a *asking) answer(ctx context.Context) error {
+	f, err := a.ch.recv(ctx, psi.FrameEvaluated, patience)
+	if err != nil {
+		return err
+	}
+	outs, err := a.querier.Finalize(f)
+	if err != nil {
+		return err
+	}
+	err = a.take(outs, a.done)
+	a.done += uint64(len(outs))
+	clear(outs)
+	if err != nil {
+		return err
+	}
+	a.progress(StepQuestions, a.done, a.params.Queries)
+	return nil
+}
+
+func (a *asking) clear() {
+	for _, m := range a.memory {
+		clear(m)
+	}
 }
 
 // Evaluate answers every question, as the Holder.
@@ -104,20 +144,32 @@ func (s *Session) Evaluate(ctx context.Context) error {
 	return nil
 }
 
-// Seal signs the questions, as the Querier, before the table comes.
-func (s *Session) Seal(ctx context.Context) error {
+// Seal signs the questions, as the Querier, before the table comes. keep, if not
+// nil, has to make durable what the session can be audited with, before the
+// signature leaves: the digests of the questions and their answers, and the
+// receipt up to this SEAL.
+func (s *Session) Seal(ctx context.Context, keep func([]psi.FrameDigest, *Receipt) error) error {
 	th := s.querier.Transcript()
 	if err := s.querier.Seal(th); err != nil {
 		return err
 	}
-	f, err := s.sendSigned(ctx, psi.FrameSeal, &ampsiv1.Seal{
+	body, err := proto.Marshal(&ampsiv1.Seal{
 		Sid:    s.params.SID[:],
 		Th:     th[:],
 		Chunks: s.params.Chunks(),
 		Time:   uint64(s.c.Now().Unix()),
 	})
+	if err != nil {
+		return fmt.Errorf("session: encode SEAL: %w", err)
+	}
+	f := s.sign(psi.FrameSeal, body)
 	s.record.Seal, s.record.SealSig = f.Body, f.Sig
-	return err
+	if keep != nil {
+		if err := keep(s.Digests(), s.Evidence()); err != nil {
+			return err
+		}
+	}
+	return s.ch.send(ctx, f)
 }
 
 // ReadSeal takes the Querier's signature over its questions, as the Holder.

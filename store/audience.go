@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"iter"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -20,29 +21,51 @@ type Audience struct {
 	Created    time.Time
 }
 
-// handlesPerTransaction as factsPerTransaction.
-const handlesPerTransaction = 4096
+// matchesPerTransaction is more than most audiences have, since they come in the
+// order of handles, which is none: those of a transaction are written in order.
+const matchesPerTransaction = 32768
 
-// PutAudience makes the accounts of the handles, which may repeat, the audience
-// of that advertiser and name, and returns how many distinct accounts there are.
-// The audience of before, if there is one, stands until the new one is whole and
-// is gone with the same stroke.
+// Match is an account that a session found, and the fact that it asked on.
+type Match struct {
+	Account consent.Handle
+	Fact    uint64
+}
+
+// Format prints REDACTED whatever the verb.
+func (Match) Format(f fmt.State, _ rune) { fmt.Fprint(f, "REDACTED") }
+
+// LogValue keeps the match out of structured logs.
+func (Match) LogValue() slog.Value { return slog.StringValue("REDACTED") }
+
+// Result is what a session found.
+type Result struct {
+	Accounts uint64   // distinct
+	Facts    *Numbers // that they were asked about on
+}
+
+// PutMatches makes the accounts of the matches, which may repeat, the audience of
+// the session's partner and name, and returns how many distinct accounts there
+// are. The audience of before, if there is one, stands until the new one is whole
+// and is gone with the same stroke, which also records which facts matched and the
+// entries of that, and may be made once a session. So no result is seen without its
+// record. The entries may be nil.
 //
-// The accounts are written some thousands to a transaction, unseen until the
-// last; no lock is held while the sequence runs. Of two calls for one audience the
-// one begun later wins, and the other fails with ErrReplaced. What a crash leaves
-// unfinished is never seen and goes with the next call.
-func (d *DB) PutAudience(ctx context.Context, advertiser [32]byte, name string, sid [32]byte, handles iter.Seq2[consent.Handle, error]) (distinct uint64, err error) {
-	a, err := d.newAudience(ctx, advertiser, name, sid)
+// The accounts are written some thousands to a transaction, unseen until the last;
+// no lock is held while the sequence runs. Of two calls for one audience the one
+// begun later wins, and the other fails with ErrReplaced. What a crash leaves
+// unfinished is never seen and goes with the next call. Accounts that are erased
+// meanwhile are not in the audience, and are counted as erased.
+func (d *DB) PutMatches(ctx context.Context, sid [32]byte, name string, matches iter.Seq2[Match, error], entries func(Result) ([]Entry, error)) (accounts uint64, err error) {
+	a, err := d.newAudience(ctx, sid, name)
 	if err != nil {
 		return 0, err
 	}
 	defer a.members.close()
-	if err := a.fill(ctx, handles); err != nil {
+	if err := a.fill(ctx, matches); err != nil {
 		a.drop(ctx)
 		return 0, err
 	}
-	if err := a.finish(ctx, advertiser, name); err != nil {
+	if err := a.finish(ctx, entries); err != nil {
 		a.drop(ctx)
 		return 0, err
 	}
@@ -53,26 +76,32 @@ func (d *DB) PutAudience(ctx context.Context, advertiser [32]byte, name string, 
 type newAudience struct {
 	d        *DB
 	id       int64
+	session  int64
 	key      handleKey
 	members  *insert
 	distinct uint64
+	facts    Numbers
 	batch    []int64 // accounts
 	args     []any   // reused
 }
 
-func (d *DB) newAudience(ctx context.Context, advertiser [32]byte, name string, sid [32]byte) (*newAudience, error) {
+func (d *DB) newAudience(ctx context.Context, sid [32]byte, name string) (*newAudience, error) {
 	key, err := d.handleKey(ctx)
 	if err != nil {
 		return nil, err
 	}
-	members, err := prepareInsert(ctx, d.write, `INSERT INTO members (audience, account) VALUES`, `(?, ?)`)
+	members, err := d.prepareInsert(ctx, `INSERT INTO members (audience, account) VALUES`, `(?, ?)`)
 	if err != nil {
 		return nil, wrap("filling an audience", err)
 	}
-	a := &newAudience{d: d, key: key, members: members, batch: make([]int64, 0, handlesPerTransaction)}
+	a := &newAudience{d: d, key: key, members: members, batch: make([]int64, 0, matchesPerTransaction)}
 	err = d.update(ctx, "filling an audience", func(tx *sql.Tx) error {
+		var peer []byte
+		if err := tx.QueryRowContext(ctx, `SELECT id, peer FROM sessions WHERE sid = ? AND ended IS NULL AND matched IS NULL`, sid[:]).Scan(&a.session, &peer); err != nil {
+			return noRowIs(err, errSession)
+		}
 		return tx.QueryRowContext(ctx, `INSERT INTO audiences (advertiser, name, sid, ready, accounts, created) VALUES (?, ?, ?, 0, 0, ?) RETURNING id`,
-			advertiser[:], name, sid[:], micros(time.Now())).Scan(&a.id)
+			peer, name, sid[:], micros(time.Now())).Scan(&a.id)
 	})
 	if err != nil {
 		members.close()
@@ -81,17 +110,18 @@ func (d *DB) newAudience(ctx context.Context, advertiser [32]byte, name string, 
 	return a, nil
 }
 
-func (a *newAudience) fill(ctx context.Context, handles iter.Seq2[consent.Handle, error]) error {
-	for h, err := range handles {
+func (a *newAudience) fill(ctx context.Context, matches iter.Seq2[Match, error]) error {
+	for m, err := range matches {
 		if err != nil {
 			return fmt.Errorf("store: reading matches: %w", err)
 		}
-		account, ok := a.key.account(h)
+		account, ok := a.key.account(m.Account)
 		if !ok {
 			return errHandle
 		}
+		a.facts.Add(m.Fact)
 		a.batch = append(a.batch, account)
-		if len(a.batch) < handlesPerTransaction {
+		if len(a.batch) < matchesPerTransaction {
 			continue
 		}
 		if err := a.flush(ctx); err != nil {
@@ -103,10 +133,7 @@ func (a *newAudience) fill(ctx context.Context, handles iter.Seq2[consent.Handle
 
 func (a *newAudience) flush(ctx context.Context) error {
 	slices.Sort(a.batch) // in the table's order: neighbours are found on the same page
-	a.args = a.args[:0]
-	for _, account := range slices.Compact(a.batch) {
-		a.args = append(a.args, a.id, account)
-	}
+	accounts := slices.Compact(a.batch)
 	var distinct uint64
 	err := a.d.update(ctx, "filling an audience", func(tx *sql.Tx) error {
 		var there int
@@ -116,7 +143,20 @@ func (a *newAudience) flush(ctx context.Context) error {
 		if there == 0 {
 			return ErrReplaced
 		}
-		var err error
+		lately, err := erasedLately(ctx, tx)
+		if err != nil {
+			return err
+		}
+		erased := map[int64]bool{}
+		for _, e := range lately {
+			erased[e.account] = true
+		}
+		a.args = a.args[:0]
+		for _, account := range accounts {
+			if !erased[account] {
+				a.args = append(a.args, a.id, account)
+			}
+		}
 		distinct, err = a.members.exec(ctx, tx, a.args)
 		return err
 	})
@@ -128,22 +168,99 @@ func (a *newAudience) flush(ctx context.Context) error {
 	return nil
 }
 
-// finish makes the audience the one of its name.
-func (a *newAudience) finish(ctx context.Context, advertiser [32]byte, name string) error {
+// finish makes the audience the one of its name, and the session's result.
+func (a *newAudience) finish(ctx context.Context, entries func(Result) ([]Entry, error)) error {
 	accounts, err := integer(a.distinct)
 	if err != nil {
 		return err
 	}
 	return a.d.update(ctx, "filling an audience", func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM audiences WHERE advertiser = ? AND name = ? AND id < ?`, advertiser[:], name, a.id); err != nil {
+		if err := a.makeReady(ctx, tx, accounts); err != nil {
 			return err
 		}
-		n, err := changed(ctx, tx, `UPDATE audiences SET ready = 1, accounts = ? WHERE id = ?`, accounts, a.id)
-		if err == nil && n == 0 {
-			return ErrReplaced
+		if err := a.record(ctx, tx, accounts); err != nil {
+			return err
 		}
-		return err
+		if entries == nil {
+			return nil
+		}
+		list, err := entries(Result{a.distinct, &a.facts})
+		if err != nil {
+			return fmt.Errorf("the entries of it: %w", err)
+		}
+		return putEntries(ctx, tx, list)
 	})
+}
+
+func (a *newAudience) makeReady(ctx context.Context, tx *sql.Tx, accounts int64) error {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM audiences WHERE id < ? AND (advertiser, name) = (SELECT advertiser, name FROM audiences WHERE id = ?)`, a.id, a.id); err != nil {
+		return err
+	}
+	n, err := changed(ctx, tx, `UPDATE audiences SET ready = 1, accounts = ? WHERE id = ?`, accounts, a.id)
+	if err == nil && n == 0 {
+		return ErrReplaced
+	}
+	return err
+}
+
+// record stores the matched manifest, which must be part of the eligible one.
+func (a *newAudience) record(ctx context.Context, tx *sql.Tx, accounts int64) error {
+	n, err := changed(ctx, tx, `UPDATE sessions SET matched = ? WHERE id = ? AND ended IS NULL AND matched IS NULL`, accounts, a.session)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return errSession
+	}
+	for at, c := range a.facts.chunks {
+		if err := a.checkEligible(ctx, tx, at, c); err != nil {
+			return err
+		}
+	}
+	if err := putManifest(ctx, tx, a.session, Matched, &a.facts); err != nil {
+		return err
+	}
+	return a.countErased(ctx, tx)
+}
+
+func (a *newAudience) checkEligible(ctx context.Context, tx *sql.Tx, at uint64, matched *chunk) error {
+	p := part{at: int64(at), session: a.session}
+	err := tx.QueryRowContext(ctx, `SELECT facts FROM manifests WHERE chunk = ? AND grade = ? AND session = ?`, p.at, int64(Exposed), a.session).Scan(&p.facts)
+	if err != nil {
+		return noRowIs(err, errEligible)
+	}
+	eligible, err := p.decode()
+	if err != nil {
+		return err
+	}
+	for i := range matched {
+		if matched[i]&^eligible[i] != 0 {
+			return errEligible
+		}
+	}
+	return nil
+}
+
+// countErased counts those of the matches that were erased since the session
+// asked: Erase could not know that they would match.
+func (a *newAudience) countErased(ctx context.Context, tx *sql.Tx) error {
+	lately, err := erasedLately(ctx, tx)
+	if err != nil {
+		return err
+	}
+	places := map[int64][]place{} // by account
+	for _, e := range lately {
+		if a.facts.Has(e.fact) {
+			r := &consent.Record{Fact: e.fact, Class: e.class}
+			places[e.account] = append(places[e.account], place{a.session, Matched, r})
+		}
+	}
+	for _, list := range places {
+		if err := countErased(ctx, tx, list); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // drop removes an audience that will not be finished, also if ctx is over. If

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/overlap-psi/overlap/consent"
 )
@@ -22,6 +23,61 @@ func handlesOf(handles ...consent.Handle) iter.Seq2[consent.Handle, error] {
 	}
 }
 
+// putAudience opens a session that asks about all that is granted, if it is not
+// open, and puts the handles' accounts as its matches.
+func putAudience(ctx context.Context, d *DB, advertiser byte, name string, sid byte, handles iter.Seq2[consent.Handle, error]) (uint64, error) {
+	records, session, err := eligibleNow(ctx, d)
+	if err != nil {
+		return 0, err
+	}
+	session.SID, session.Peer, session.Audience = id(sid), id(advertiser), name
+	if err := d.OpenSession(ctx, session, Secrets{}, factsOf(records...)); err != nil && !errors.Is(err, errSession) {
+		return 0, err
+	}
+	facts := map[consent.Handle]uint64{}
+	for _, r := range records {
+		facts[r.Account] = r.Fact
+	}
+	return d.PutMatches(ctx, id(sid), name, func(yield func(Match, error) bool) {
+		for h, err := range handles {
+			if !yield(Match{h, facts[h]}, err) || err != nil {
+				return
+			}
+		}
+	}, nil)
+}
+
+// eligibleNow returns the granted records of ads matching, and a session about
+// them.
+func eligibleNow(ctx context.Context, d *DB) (records []consent.Record, s Session, err error) {
+	v, err := d.View(ctx)
+	if err != nil {
+		return nil, Session{}, err
+	}
+	defer v.Close()
+	at := time.Now()
+	for r, err := range v.Records(ctx, at) {
+		if err != nil {
+			return nil, Session{}, err
+		}
+		if r.Status == consent.Granted && !r.SwitchedOff {
+			records = append(records, r)
+		}
+	}
+	s = Session{CutAt: at, Cut: v.Cut(), Leaves: uint64(len(records)), Started: at, Mode: "P_LEARNS", QHat: 1024, NHat: 1280, Receipt: []byte{}}
+	return records, s, nil
+}
+
+func factsOf(records ...consent.Record) iter.Seq2[uint64, error] {
+	return func(yield func(uint64, error) bool) {
+		for _, r := range records {
+			if !yield(r.Fact, nil) {
+				return
+			}
+		}
+	}
+}
+
 // putAccounts puts accounts into the ledger and returns their handles by id.
 func putAccounts(t testing.TB, d *DB, accounts ...string) map[string]consent.Handle {
 	t.Helper()
@@ -30,9 +86,23 @@ func putAccounts(t testing.TB, d *DB, accounts ...string) map[string]consent.Han
 		facts = append(facts, fact(account, i%255+1))
 	}
 	put(t, d, facts...)
+	key, err := d.handleKey(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
 	handles := map[string]consent.Handle{}
-	for _, account := range accounts {
-		handles[account] = handleOf(t, d, account)
+	rows, err := d.read.Query(`SELECT account_id, id FROM accounts`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var account string
+		var number int64
+		if err := rows.Scan(&account, &number); err != nil {
+			t.Fatal(err)
+		}
+		handles[account] = key.of(number)
 	}
 	return handles
 }
@@ -66,7 +136,7 @@ func TestAudience(t *testing.T) {
 		h := putAccounts(t, d, "b", "a", "Z", "é", "10", "9")
 		fill := func(advertiser byte, name string, sid byte, want uint64, handles ...consent.Handle) {
 			t.Helper()
-			if n, err := d.PutAudience(t.Context(), id(advertiser), name, id(sid), handlesOf(handles...)); err != nil || n != want {
+			if n, err := putAudience(t.Context(), d, advertiser, name, sid, handlesOf(handles...)); err != nil || n != want {
 				t.Errorf("%d distinct, want %d: %v", n, want, err)
 			}
 		}
@@ -109,7 +179,7 @@ func TestAudience(t *testing.T) {
 func TestNoSuchAudience(t *testing.T) {
 	onEach(t, func(t *testing.T, d *DB) {
 		h := putAccounts(t, d, "a")
-		if _, err := d.PutAudience(t.Context(), id(1), "spring", id(1), handlesOf(h["a"])); err != nil {
+		if _, err := putAudience(t.Context(), d, 1, "spring", 1, handlesOf(h["a"])); err != nil {
 			t.Fatal(err)
 		}
 		for _, test := range []struct {
@@ -133,11 +203,11 @@ func TestNoSuchAudience(t *testing.T) {
 func TestAudienceIsReplacedAtOnce(t *testing.T) {
 	onEach(t, func(t *testing.T, d *DB) {
 		var names []string
-		for i := range handlesPerTransaction + 10 {
+		for i := range matchesPerTransaction + 10 {
 			names = append(names, fmt.Sprintf("%06d", i))
 		}
 		h := putAccounts(t, d, names...)
-		if _, err := d.PutAudience(t.Context(), id(1), "spring", id(1), handlesOf(h[names[0]])); err != nil {
+		if _, err := putAudience(t.Context(), d, 1, "spring", 1, handlesOf(h[names[0]])); err != nil {
 			t.Fatal(err)
 		}
 		stands := func() {
@@ -149,7 +219,7 @@ func TestAudienceIsReplacedAtOnce(t *testing.T) {
 		filling := func(end error) iter.Seq2[consent.Handle, error] {
 			return func(yield func(consent.Handle, error) bool) {
 				for i, name := range names {
-					if i == handlesPerTransaction+5 { // one batch is written
+					if i == matchesPerTransaction+5 { // one batch is written
 						stands()
 					}
 					if !yield(h[name], nil) {
@@ -162,11 +232,11 @@ func TestAudienceIsReplacedAtOnce(t *testing.T) {
 				}
 			}
 		}
-		if _, err := d.PutAudience(t.Context(), id(1), "spring", id(2), filling(failure)); !errors.Is(err, failure) {
+		if _, err := putAudience(t.Context(), d, 1, "spring", 2, filling(failure)); !errors.Is(err, failure) {
 			t.Errorf("%v", err)
 		}
 		stands()
-		if _, err := d.PutAudience(t.Context(), id(1), "spring", id(2), handlesOf(h[names[1]], consent.Handle(id(9)))); err == nil {
+		if _, err := putAudience(t.Context(), d, 1, "spring", 2, handlesOf(h[names[1]], consent.Handle(id(9)))); err == nil {
 			t.Error("an account that does not exist is in an audience")
 		}
 		stands()
@@ -179,7 +249,7 @@ func TestAudienceIsReplacedAtOnce(t *testing.T) {
 		if a, m := left(); a != 1 || m != 1 {
 			t.Errorf("failures leave %d audiences with %d members", a, m)
 		}
-		n, err := d.PutAudience(t.Context(), id(1), "spring", id(3), filling(nil))
+		n, err := putAudience(t.Context(), d, 1, "spring", 3, filling(nil))
 		if err != nil || n != uint64(len(names)) {
 			t.Fatalf("%d distinct: %v", n, err)
 		}
@@ -198,7 +268,7 @@ func TestFirstAudienceIsUnseenUntilWhole(t *testing.T) {
 		h := putAccounts(t, d, "a")
 		looked := false
 		filling := func(yield func(consent.Handle, error) bool) {
-			for range handlesPerTransaction {
+			for range matchesPerTransaction {
 				if !yield(h["a"], nil) {
 					return
 				}
@@ -212,7 +282,7 @@ func TestFirstAudienceIsUnseenUntilWhole(t *testing.T) {
 				t.Errorf("%d audiences: %v", len(list), err)
 			}
 		}
-		if _, err := d.PutAudience(t.Context(), id(1), "spring", id(1), filling); err != nil || !looked {
+		if _, err := putAudience(t.Context(), d, 1, "spring", 1, filling); err != nil || !looked {
 			t.Error(err)
 		}
 	})
@@ -225,7 +295,7 @@ func TestEarlierAudienceDoesNotStopALaterOne(t *testing.T) {
 		late := make(chan struct{})
 		early := make(chan error)
 		go func() {
-			_, err := d.PutAudience(context.Background(), id(1), "spring", id(1), func(yield func(consent.Handle, error) bool) {
+			_, err := putAudience(context.Background(), d, 1, "spring", 1, func(yield func(consent.Handle, error) bool) {
 				late <- struct{}{} // begun
 				<-late             // the later one has begun too
 				yield(h["early"], nil)
@@ -233,7 +303,7 @@ func TestEarlierAudienceDoesNotStopALaterOne(t *testing.T) {
 			early <- err
 		}()
 		<-late
-		_, err := d.PutAudience(t.Context(), id(1), "spring", id(2), func(yield func(consent.Handle, error) bool) {
+		_, err := putAudience(t.Context(), d, 1, "spring", 2, func(yield func(consent.Handle, error) bool) {
 			late <- struct{}{}
 			if err := <-early; err != nil {
 				t.Error(err)
@@ -256,17 +326,17 @@ func TestLaterAudienceWins(t *testing.T) {
 		h := putAccounts(t, d, "early", "late")
 		for _, batches := range []int{0, 1} {
 			early := func(yield func(consent.Handle, error) bool) {
-				for range batches * handlesPerTransaction {
+				for range batches * matchesPerTransaction {
 					if !yield(h["early"], nil) {
 						return
 					}
 				}
-				if n, err := d.PutAudience(t.Context(), id(1), "spring", id(2), handlesOf(h["late"])); err != nil || n != 1 {
+				if n, err := putAudience(t.Context(), d, 1, "spring", byte(batches)+12, handlesOf(h["late"])); err != nil || n != 1 {
 					t.Error(n, err)
 				}
 				yield(h["early"], nil)
 			}
-			if _, err := d.PutAudience(t.Context(), id(1), "spring", id(1), early); !errors.Is(err, ErrReplaced) {
+			if _, err := putAudience(t.Context(), d, 1, "spring", byte(batches)+2, early); !errors.Is(err, ErrReplaced) {
 				t.Errorf("%v", err)
 			}
 			if got := accountsOf(t, d, 1, "spring"); !slices.Equal(got, []string{"late"}) {
@@ -283,7 +353,7 @@ func TestAudiencesAtOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 12 {
 			wg.Go(func() {
-				_, err := handles[i%2].PutAudience(context.Background(), id(1), "spring", id(byte(i)), handlesOf(h["a"], h["b"]))
+				_, err := putAudience(context.Background(), handles[i%2], 1, "spring", byte(i), handlesOf(h["a"], h["b"]))
 				if err != nil && !errors.Is(err, ErrReplaced) {
 					t.Error(err)
 				}

@@ -44,25 +44,26 @@ type charge struct {
 
 // ChargeRelease charges the session's one release to the advertiser's budget for
 // the universe and epoch, before the count is drawn (PROTOCOL.md §8.4). It
-// returns ErrBudget, and charges nothing, if that would pass the limit.
+// returns ErrBudget, and charges nothing, if that would pass the limit. The entries
+// are written with the charge.
 //
 // Idempotent per session: charging a sid again is nil and of no effect, also if
 // the epoch has changed in between. Atomic over all handles; never refunded.
-func (d *DB) ChargeRelease(ctx context.Context, advertiser [32]byte, universe string, epoch uint64, sid [32]byte, limit uint64) error {
-	return d.charge(ctx, charge{releases, advertiser, universe, epoch, sid, 1, limit})
+func (d *DB) ChargeRelease(ctx context.Context, advertiser [32]byte, universe string, epoch uint64, sid [32]byte, limit uint64, entries ...Entry) error {
+	return d.charge(ctx, charge{releases, advertiser, universe, epoch, sid, 1, limit}, entries)
 }
 
 // ChargeQueries charges the session's n items, pads included, to the partner's
 // budget for the epoch, before the first is evaluated (PROTOCOL.md §5.2).
 // Otherwise as ChargeRelease.
 func (d *DB) ChargeQueries(ctx context.Context, partner [32]byte, epoch uint64, sid [32]byte, n, limit uint64) error {
-	return d.charge(ctx, charge{queries, partner, "", epoch, sid, n, limit})
+	return d.charge(ctx, charge{queries, partner, "", epoch, sid, n, limit}, nil)
 }
 
 // charge notes the session first: if that changes nothing, it was charged before.
 // The one conditional UPDATE keeps the limit, under any isolation that locks the
 // rows it changes.
-func (d *DB) charge(ctx context.Context, c charge) error {
+func (d *DB) charge(ctx context.Context, c charge, entries []Entry) error {
 	epoch, err := integer(c.epoch)
 	if err != nil {
 		return err
@@ -90,10 +91,13 @@ func (d *DB) charge(ctx context.Context, c charge) error {
 		}
 		n, err = changed(ctx, tx, `UPDATE budgets SET spent = spent + ? WHERE kind = ? AND party = ? AND universe = ? AND epoch = ? AND spent <= ?`,
 			amount, c.kind, c.party[:], c.universe, epoch, room)
-		if err == nil && n == 0 {
+		if err != nil {
+			return err
+		}
+		if n == 0 {
 			return ErrBudget
 		}
-		return err
+		return putEntries(ctx, tx, entries)
 	})
 }
 
@@ -138,8 +142,9 @@ func (d *DB) left(ctx context.Context, kind int, party [32]byte, universe string
 // PutRelease stores what was drawn for the session, before it is sent, and
 // returns what is on record for it: the body given, or the one put first. So a
 // session that is taken up again sends the same bytes, and noise cannot be
-// averaged away (PROTOCOL.md §8.4). The release must have been charged.
-func (d *DB) PutRelease(ctx context.Context, sid [32]byte, body []byte) (stored []byte, err error) {
+// averaged away (PROTOCOL.md §8.4). The release must have been charged. The entries
+// are written with the body put first.
+func (d *DB) PutRelease(ctx context.Context, sid [32]byte, body []byte, entries ...Entry) (stored []byte, err error) {
 	err = d.update(ctx, "storing a release", func(tx *sql.Tx) error {
 		var n int
 		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM charges WHERE kind = ? AND sid = ?`, releases, sid[:]).Scan(&n); err != nil {
@@ -149,10 +154,14 @@ func (d *DB) PutRelease(ctx context.Context, sid [32]byte, body []byte) (stored 
 			return errSession
 		}
 		// An empty body is stored as such: a nil one would be NULL.
-		if _, err := tx.ExecContext(ctx, `INSERT INTO releases (sid, body) VALUES (?, ?) ON CONFLICT DO NOTHING`, sid[:], append([]byte{}, body...)); err != nil {
+		first, err := changed(ctx, tx, `INSERT INTO releases (sid, body) VALUES (?, ?) ON CONFLICT DO NOTHING`, sid[:], append([]byte{}, body...))
+		if err != nil {
 			return err
 		}
-		return tx.QueryRowContext(ctx, `SELECT body FROM releases WHERE sid = ?`, sid[:]).Scan(&stored)
+		if err := tx.QueryRowContext(ctx, `SELECT body FROM releases WHERE sid = ?`, sid[:]).Scan(&stored); err != nil || first == 0 {
+			return err
+		}
+		return putEntries(ctx, tx, entries)
 	})
 	if err != nil {
 		return nil, err

@@ -58,10 +58,10 @@ type factImport struct {
 
 func (d *DB) newImport(ctx context.Context) (p *factImport, err error) {
 	p = &factImport{d: d, origins: map[origin]int64{}, batch: make([]Fact, 0, factsPerTransaction)}
-	if p.accounts, err = prepareInsert(ctx, d.write, `INSERT INTO accounts (id, account_id, switched_off) VALUES`, `(?, ?, 0)`); err != nil {
+	if p.accounts, err = d.prepareInsert(ctx, `INSERT INTO accounts (id, account_id, switched_off) VALUES`, `(?, ?, 0)`); err != nil {
 		return nil, wrap("adding facts", err)
 	}
-	p.facts, err = prepareInsert(ctx, d.write, `INSERT INTO facts (seq, account, origin, class, purpose, status, collected_at, reference, sum, secret, digest) VALUES`,
+	p.facts, err = d.prepareInsert(ctx, `INSERT INTO facts (seq, account, origin, class, purpose, status, collected_at, reference, sum, secret, digest) VALUES`,
 		`(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 	if err != nil {
 		p.accounts.close()

@@ -111,7 +111,7 @@ func manyFacts(n int) []Fact {
 
 func TestManyFactsInOrder(t *testing.T) {
 	onEach(t, func(t *testing.T, d *DB) {
-		n := factsPerTransaction + rowsPerInsert + 3
+		n := factsPerTransaction + d.dialect.rowsPerInsert + 3
 		facts := manyFacts(n)
 		if added := put(t, d, facts...); added != uint64(n) {
 			t.Fatalf("%d of %d facts added", added, n)

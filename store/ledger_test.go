@@ -295,10 +295,7 @@ func TestRecordsSeeOneMoment(t *testing.T) {
 func TestDamagedRowsAreErrors(t *testing.T) {
 	onEach(t, func(t *testing.T, d *DB) {
 		h := putAccounts(t, d, "a")
-		if _, err := d.PutAudience(t.Context(), id(1), "spring", id(1), handlesOf(h["a"])); err != nil {
-			t.Fatal(err)
-		}
-		if err := d.PutSession(t.Context(), session(1)); err != nil {
+		if _, err := putAudience(t.Context(), d, 1, "spring", 1, handlesOf(h["a"])); err != nil {
 			t.Fatal(err)
 		}
 		for _, damage := range []string{

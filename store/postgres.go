@@ -36,6 +36,8 @@ var postgres = dialect{
 	turn:    `SELECT pg_advisory_xact_lock(8029751473180109168)`, // the number is "overlap", and any other would do
 	writing: sql.TxOptions{Isolation: sql.LevelReadCommitted},
 	reading: sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
+
+	rowsPerInsert: 256,
 }
 
 // Every connection: a commit is on disk before it returns, whatever the server's

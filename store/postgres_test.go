@@ -5,14 +5,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -98,23 +95,6 @@ func startServer() {
 	}()
 }
 
-// unprivileged gives dir to a user that PostgreSQL runs as: anybody but root.
-func unprivileged(dir string) (*syscall.SysProcAttr, error) {
-	if os.Getuid() != 0 {
-		return nil, nil
-	}
-	u, err := user.Lookup("postgres")
-	if err != nil {
-		return nil, err
-	}
-	uid, _ := strconv.Atoi(u.Uid)
-	gid, _ := strconv.Atoi(u.Gid)
-	if err := os.Chown(dir, uid, gid); err != nil {
-		return nil, err
-	}
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, Pdeathsig: syscall.SIGKILL}, nil
-}
-
 func awaitServer() (err error) {
 	write, read, err := postgresPools(serverURL(""))
 	if err != nil {
@@ -133,7 +113,7 @@ func awaitServer() (err error) {
 
 func stopServer() {
 	if server.process != nil && server.process.Process != nil {
-		server.process.Process.Signal(syscall.SIGQUIT)
+		server.process.Process.Signal(os.Interrupt) // the fast way down
 		server.process.Wait()
 	}
 	if server.dir != "" {

@@ -20,6 +20,8 @@ type View struct {
 	tx  *sql.Tx
 	key handleKey
 	cut uint64
+
+	spillDir string // for what doesn't fit into memory
 }
 
 // View returns the ledger as it is now.
@@ -32,7 +34,7 @@ func (d *DB) View(ctx context.Context) (*View, error) {
 	if err != nil {
 		return nil, wrap("reading the ledger", err)
 	}
-	v := &View{tx: tx, key: key}
+	v := &View{tx: tx, key: key, spillDir: d.spillDir}
 	if v.cut, err = cut(ctx, tx); err != nil {
 		v.Close()
 		return nil, err
@@ -119,7 +121,8 @@ type current struct {
 // of handles would be written all over in every import.
 func (v *View) current(ctx context.Context, first, last consent.Purpose, at time.Time) iter.Seq2[current, error] {
 	return func(yield func(current, error) bool) {
-		var s sorter
+		s := sorter{dir: v.spillDir, limit: sorterMemory}
+		defer s.close()
 		if err := v.sortSwitches(ctx, &s); err != nil {
 			yield(current{}, err)
 			return

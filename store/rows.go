@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"iter"
 	"slices"
 	"strings"
@@ -57,51 +56,45 @@ func fixed(dst *[32]byte, column []byte) error {
 	return nil
 }
 
-// insert is a prepared INSERT of many rows at once, and one of a single row for
-// what is left over.
+// insert is a prepared INSERT of many rows at once. A row that is there already is
+// left as it is.
 type insert struct {
+	into, row string // "INSERT INTO … (…) VALUES", and a row to follow it
 	columns   int
-	one, many *sql.Stmt
+	rows      int // of many
+	many      *sql.Stmt
 }
 
-// rowsPerInsert is enough: fewer than 8 are slower, more than 16 are not faster.
-const rowsPerInsert = 16
-
-// prepareInsert prepares "INSERT INTO … (…) VALUES" with rows like the one given
-// to follow. A row that is there already is left as it is.
-func prepareInsert(ctx context.Context, db *sql.DB, into, row string) (*insert, error) {
-	one, err := db.PrepareContext(ctx, into+" "+row+" ON CONFLICT DO NOTHING")
-	if err != nil {
-		return nil, err
-	}
-	many, err := db.PrepareContext(ctx, into+" "+row+strings.Repeat(", "+row, rowsPerInsert-1)+" ON CONFLICT DO NOTHING")
-	if err != nil {
-		one.Close()
-		return nil, err
-	}
-	return &insert{strings.Count(row, "?"), one, many}, nil
+func (d *DB) prepareInsert(ctx context.Context, into, row string) (s *insert, err error) {
+	s = &insert{into: into, row: row, columns: strings.Count(row, "?"), rows: d.dialect.rowsPerInsert}
+	s.many, err = d.write.PrepareContext(ctx, s.statement(s.rows))
+	return s, err
 }
 
-func (s *insert) close() error { return errors.Join(s.one.Close(), s.many.Close()) }
+func (s *insert) statement(rows int) string {
+	return s.into + " " + s.row + strings.Repeat(", "+s.row, rows-1) + " ON CONFLICT DO NOTHING"
+}
+
+func (s *insert) close() error { return s.many.Close() }
 
 // exec inserts the rows whose columns are args, and returns how many were new.
 func (s *insert) exec(ctx context.Context, tx *sql.Tx, args []any) (inserted uint64, err error) {
-	one, many := tx.StmtContext(ctx, s.one), tx.StmtContext(ctx, s.many)
-	for len(args) > 0 {
-		statement, n := many, s.columns*rowsPerInsert
-		if len(args) < n {
-			statement, n = one, s.columns
+	many := tx.StmtContext(ctx, s.many)
+	for chunk := range slices.Chunk(args, s.columns*s.rows) {
+		var result sql.Result
+		if rows := len(chunk) / s.columns; rows == s.rows {
+			result, err = many.ExecContext(ctx, chunk...)
+		} else {
+			result, err = tx.ExecContext(ctx, s.statement(rows), chunk...)
 		}
-		result, err := statement.ExecContext(ctx, args[:n]...)
 		if err != nil {
 			return inserted, err
 		}
-		rows, err := result.RowsAffected()
+		n, err := result.RowsAffected()
 		if err != nil {
 			return inserted, err
 		}
-		inserted += uint64(rows)
-		args = args[n:]
+		inserted += uint64(n)
 	}
 	return inserted, nil
 }
@@ -109,7 +102,7 @@ func (s *insert) exec(ctx context.Context, tx *sql.Tx, args []any) (inserted uin
 // lookup is a prepared SELECT of numbers by their names, many at once.
 type lookup struct{ many *sql.Stmt }
 
-// namesPerLookup as rowsPerInsert.
+// namesPerLookup is enough: more are not faster.
 const namesPerLookup = 64
 
 // prepareLookup prepares "SELECT name, number FROM … WHERE name IN" with the names

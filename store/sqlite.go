@@ -29,6 +29,10 @@ const (
 var sqlite = dialect{
 	words:   strings.NewReplacer("NEVER CHANGED", "BEGIN SELECT RAISE(ABORT, 'what is in the ledger is never changed: a change is a new row'); END"),
 	reading: sql.TxOptions{ReadOnly: true}, // its first statement takes the state
+	// The log has pages as they were, and is cut off if no reader needs it just now.
+	scrub: []string{`PRAGMA busy_timeout(0)`, `PRAGMA wal_checkpoint(TRUNCATE)`, `PRAGMA busy_timeout(30000)`},
+
+	rowsPerInsert: 16,
 }
 
 func openSQLite(ctx context.Context, path string) (*DB, error) {
@@ -61,7 +65,12 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := refuseDevelopment(ctx, write); err != nil {
 		return nil, errors.Join(err, write.Close(), read.Close())
 	}
-	return newDB(ctx, sqlite, write, read)
+	d, err := newDB(ctx, sqlite, write, read)
+	if err != nil {
+		return nil, err
+	}
+	d.spillDir = filepath.Dir(path) // what is as secret as the store stays beside it
+	return d, nil
 }
 
 // private makes the file, if there is none, and leaves it readable by its owner

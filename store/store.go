@@ -45,7 +45,7 @@ func (r refusal) Error() string { return "store: " + string(r) }
 // Durable. When a method returns nil, what it wrote survives a crash of the
 // process and of the machine. When it returns an error, or the process dies
 // within it, a charge, nonce, release or switch is there whole or not at all; Put
-// and PutAudience, which write in batches, say what may be left.
+// and PutMatches, which write in batches, say what may be left.
 //
 // Serialisable. Methods that write see one another in some order, over all
 // handles and processes that have the store open. No interleaving passes a limit,
@@ -56,13 +56,15 @@ func (r refusal) Error() string { return "store: " + string(r) }
 //
 // Concurrent. All methods may be called from any number of goroutines. Reading
 // sees one moment and never waits for writing. A sequence given to Put or
-// PutAudience may itself call methods: no lock is held while it runs.
+// PutMatches may itself call methods: no lock is held while it runs.
 //
 // Errors hold no value of any row: no account, handle, hash or file line.
 type DB struct {
 	dialect dialect
 	write   *sql.DB // one connection: writers of a process queue here, in order
 	read    *sql.DB
+
+	spillDir string // for private files that lose their names at once; the system's if empty
 }
 
 // dialect is what the databases do in ways of their own.
@@ -70,8 +72,11 @@ type dialect struct {
 	words   *strings.Replacer // from the schema's
 	before  string            // a statement before the schema
 	turn    string            // a statement that begins each transaction that writes
+	scrub   []string          // statements after something secret was deleted
 	writing sql.TxOptions
 	reading sql.TxOptions // of a transaction that sees one state throughout
+
+	rowsPerInsert int // as many as are faster than fewer
 }
 
 // Open opens the store at the given URL, and makes it if there is none. The URL is

@@ -50,7 +50,7 @@ var banned = map[string]string{
 // imports are all that the package may stand on.
 var imports = map[string]bool{
 	"crypto/subtle": true, "encoding/binary": true, "math/bits": true, "golang.org/x/sys/cpu": true,
-	"errors": true, "fmt": true, "log/slog": true,
+	"errors": true, "fmt": true, "log/slog": true, "slices": true, "sync": true,
 	"github.com/bwesterb/go-ristretto": true, "github.com/bwesterb/go-ristretto/edwards25519": true,
 }
 

@@ -76,7 +76,7 @@ func (v *Vector) AddMulBase(b *Base, r []Scalar) *Vector {
 	mustMatch(len(v.p), len(r))
 	sum := newVector(len(r))
 	if eight {
-		addMulBaseEight(sum.p, v.p, b, r)
+		addMulBaseEight(sum.p, v.p, plus, b, r)
 		return sum
 	}
 	var t edwards25519.ExtendedPoint
@@ -93,7 +93,7 @@ func (v *Vector) SubMulBase(b *Base, r []Scalar) *Vector {
 	mustMatch(len(v.p), len(r))
 	difference := newVector(len(r))
 	if eight {
-		subMulBaseEight(difference.p, v.p, b, r)
+		addMulBaseEight(difference.p, v.p, minus, b, r)
 		return difference
 	}
 	var t edwards25519.ExtendedPoint
@@ -102,6 +102,41 @@ func (v *Vector) SubMulBase(b *Base, r []Scalar) *Vector {
 		difference.p[i].Sub(&v.p[i], &t)
 	}
 	return difference
+}
+
+// AddMulBaseEncode sets dst[i] to the encoding of v_i + r_i·B:
+// v.AddMulBase(b, r).Encode(dst), without a Vector in between. r is secret; dst
+// and r have the length of v.
+func (v *Vector) AddMulBaseEncode(dst [][32]byte, b *Base, r []Scalar) {
+	mustMatch(len(v.p), len(r))
+	mustMatch(len(dst), len(r))
+	if eight {
+		addMulBaseEncodeEight(dst, v.p, plus, b, r)
+		return
+	}
+	var t edwards25519.ExtendedPoint
+	for i := range r {
+		b.mul(&t, &r[i])
+		t.Add(&v.p[i], &t)
+		t.RistrettoInto(&dst[i])
+	}
+}
+
+// SubMulBaseEncode sets dst[i] to the encoding of v_i − r_i·B, as
+// AddMulBaseEncode does of the sum.
+func (v *Vector) SubMulBaseEncode(dst [][32]byte, b *Base, r []Scalar) {
+	mustMatch(len(v.p), len(r))
+	mustMatch(len(dst), len(r))
+	if eight {
+		addMulBaseEncodeEight(dst, v.p, minus, b, r)
+		return
+	}
+	var t edwards25519.ExtendedPoint
+	for i := range r {
+		b.mul(&t, &r[i])
+		t.Sub(&v.p[i], &t)
+		t.RistrettoInto(&dst[i])
+	}
 }
 
 func (b *Base) mul(p *edwards25519.ExtendedPoint, r *Scalar) {

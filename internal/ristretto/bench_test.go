@@ -78,7 +78,7 @@ func BenchmarkSumVartime(b *testing.B) {
 	for i := range d {
 		d[i] = ScalarFromUniform(&u[i])
 	}
-	v := FromUniform(u)
+	v := mustDecode(b, encode(FromUniform(u))...)
 	perElement(b, chunk, func() { v.SumVartime(d) })
 }
 

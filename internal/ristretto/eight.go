@@ -39,6 +39,7 @@ func places(lo, n int) (at [width]int64) {
 func decodeEight(p []edwards25519.ExtendedPoint, encoded [][32]byte) (bad int) {
 	bad = len(encoded)
 	w := newScratch()
+	defer w.done()
 	for lo := 0; lo < len(encoded); lo += 2 * width {
 		at := [2][width]int64{places(lo, len(encoded)), places(lo+width, len(encoded))}
 		failed := decodeTwo(&w.pair, encoded, &at)
@@ -204,6 +205,7 @@ func mulTwo(z, x, y *[2]lanes) {
 // encodeEight is Encode of RFC 9496 §4.3.2 on each of p.
 func encodeEight(dst [][32]byte, p []edwards25519.ExtendedPoint) {
 	w := newScratch()
+	defer w.done()
 	for lo := 0; lo < len(p); lo += 2 * width {
 		at := [2][width]int64{places(lo, len(p)), places(lo+width, len(p))}
 		w.pair[0].gather(p, &at[0])
@@ -277,6 +279,7 @@ func (x *lanes) encode(dst [][32]byte, at *[width]int64) {
 // fromUniformEight is the one-way map of RFC 9496 §4.3.4 on each of u.
 func fromUniformEight(p []edwards25519.ExtendedPoint, u [][64]byte) {
 	w := newScratch()
+	defer w.done()
 	for lo := 0; lo < len(u); lo += width {
 		at := places(lo, len(u))
 		var t [2]lanes

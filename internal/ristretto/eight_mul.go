@@ -1,14 +1,20 @@
 package ristretto
 
-import "github.com/bwesterb/go-ristretto/edwards25519"
+import (
+	"sync"
+
+	"github.com/bwesterb/go-ristretto/edwards25519"
+)
 
 // batch is how many groups of eight share an inversion.
 const batch = 16
 
 // scratch is what one call works in: on the heap, where Go aligns it to cache
-// lines, and made once a call.
+// lines. Calls take it in turns, so that they leave nothing for the garbage
+// collector, and clear it, since it held secrets.
 type scratch struct {
 	pair    [2]points
+	term    points
 	cached  cached
 	table   [8]cached
 	affine  affine
@@ -18,8 +24,15 @@ type scratch struct {
 	before  [batch]lanes
 }
 
-//go:noinline
-func newScratch() *scratch { return new(scratch) }
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+func newScratch() *scratch { return scratches.Get().(*scratch) }
+
+// done ends the use of w.
+func (w *scratch) done() {
+	*w = scratch{}
+	scratches.Put(w)
+}
 
 // set sets c to p: one multiplication.
 func (c *cached) set(p *points) {
@@ -27,6 +40,13 @@ func (c *cached) set(p *points) {
 	c.yMinusX.sub(&p.y, &p.x)
 	c.t2d.mul(&p.t, &lanes2D)
 	c.z2.add(&p.z, &p.z)
+}
+
+// set sets a to p, but for Z.
+func (a *affine) set(p *points) {
+	a.yPlusX.add(&p.y, &p.x)
+	a.yMinusX.sub(&p.y, &p.x)
+	a.t2d.mul(&p.t, &lanes2D)
 }
 
 func (p *points) setIdentity() { *p = points{x: zeros, y: ones, z: ones, t: zeros} }
@@ -77,6 +97,7 @@ func (w *scratch) ladder(p *points) {
 // mulEight sets product[i] to k·p[i].
 func mulEight(product, p []edwards25519.ExtendedPoint, k *Scalar) {
 	w := newScratch()
+	defer w.done()
 	w.recodeAll(k)
 	for lo := 0; lo < len(p); lo += width {
 		at := places(lo, len(p))
@@ -89,6 +110,7 @@ func mulEight(product, p []edwards25519.ExtendedPoint, k *Scalar) {
 // addEight sets sum[i] to p[i] + q[i].
 func addEight(sum, p, q []edwards25519.ExtendedPoint) {
 	w := newScratch()
+	defer w.done()
 	for lo := 0; lo < len(p); lo += width {
 		at := places(lo, len(p))
 		w.pair[0].gather(p, &at)
@@ -102,38 +124,55 @@ func addEight(sum, p, q []edwards25519.ExtendedPoint) {
 // mulBaseEight sets product[i] to r[i]·B.
 func mulBaseEight(product []edwards25519.ExtendedPoint, b *Base, r []Scalar) {
 	w := newScratch()
+	defer w.done()
 	for lo := 0; lo < len(r); lo += width {
 		at := places(lo, len(r))
-		w.mulBase(b, r, &at)
+		w.mulBase(&w.pair[0], b, r, &at)
 		w.pair[0].scatter(product, &at)
 	}
 }
 
-// addMulBaseEight sets sum[i] to p[i] + r[i]·B.
-func addMulBaseEight(sum, p []edwards25519.ExtendedPoint, b *Base, r []Scalar) {
+// A signed tells whether multiples of a base are added or subtracted.
+type signed bool
+
+const (
+	plus  signed = false
+	minus signed = true
+)
+
+// addMulBaseEight sets sum[i] to p[i] ± r[i]·B.
+func addMulBaseEight(sum, p []edwards25519.ExtendedPoint, sign signed, b *Base, r []Scalar) {
 	w := newScratch()
+	defer w.done()
 	for lo := 0; lo < len(r); lo += width {
 		at := places(lo, len(r))
-		w.mulBase(b, r, &at)
-		w.pair[1].gather(p, &at)
-		w.cached.set(&w.pair[1])
-		w.pair[0].add(&w.cached)
+		w.addMulBase(&w.pair[0], p, sign, b, r, &at)
 		w.pair[0].scatter(sum, &at)
 	}
 }
 
-// subMulBaseEight sets difference[i] to p[i] − r[i]·B.
-func subMulBaseEight(difference, p []edwards25519.ExtendedPoint, b *Base, r []Scalar) {
+// addMulBaseEncodeEight sets dst[i] to the encoding of p[i] ± r[i]·B.
+func addMulBaseEncodeEight(dst [][32]byte, p []edwards25519.ExtendedPoint, sign signed, b *Base, r []Scalar) {
 	w := newScratch()
-	for lo := 0; lo < len(r); lo += width {
-		at := places(lo, len(r))
-		w.mulBase(b, r, &at)
-		w.pair[0].negate()
-		w.pair[1].gather(p, &at)
-		w.cached.set(&w.pair[1])
-		w.pair[0].add(&w.cached)
-		w.pair[0].scatter(difference, &at)
+	defer w.done()
+	for lo := 0; lo < len(r); lo += 2 * width {
+		at := [2][width]int64{places(lo, len(r)), places(lo+width, len(r))}
+		for h := range at {
+			w.addMulBase(&w.pair[h], p, sign, b, r, &at[h])
+		}
+		encodeTwo(dst, &w.pair, &at)
 	}
+}
+
+// addMulBase sets z to p[at[l]] ± r[at[l]]·B.
+func (w *scratch) addMulBase(z *points, p []edwards25519.ExtendedPoint, sign signed, b *Base, r []Scalar, at *[width]int64) {
+	w.mulBase(z, b, r, at)
+	if sign == minus {
+		z.negate()
+	}
+	w.term.gather(p, at)
+	w.cached.set(&w.term)
+	z.add(&w.cached)
 }
 
 func (p *points) negate() {
@@ -141,13 +180,12 @@ func (p *points) negate() {
 	p.t.sub(&zeros, &p.t)
 }
 
-// mulBase sets the first of w's points to r[at[l]]·B, in the order of
-// go-ristretto's table: r = 16·Σ 256^j·odd_j + Σ 256^j·even_j.
-func (w *scratch) mulBase(b *Base, r []Scalar, at *[width]int64) {
+// mulBase sets p to r[at[l]]·B, in the order of go-ristretto's table:
+// r = 16·Σ 256^j·odd_j + Σ 256^j·even_j.
+func (w *scratch) mulBase(p *points, b *Base, r []Scalar, at *[width]int64) {
 	for l, i := range at {
 		w.recode(l, &r[i])
 	}
-	p := &w.pair[0]
 	p.setIdentity()
 	for j := range b.rows {
 		w.affine.pick(&b.rows[j], &w.digits[2*j+1])
@@ -163,6 +201,7 @@ func (w *scratch) mulBase(b *Base, r []Scalar, at *[width]int64) {
 // mulEncodeEight sets dst[i] to the encoding of 2·(k·p[i]): encode.go says why.
 func mulEncodeEight(dst [][32]byte, p []edwards25519.ExtendedPoint, k *Scalar) {
 	w := newScratch()
+	defer w.done()
 	w.recodeAll(k)
 	for lo := 0; lo < len(p); lo += batch * width {
 		n := min((len(p)-lo+width-1)/width, batch)

@@ -41,6 +41,16 @@ func TestEightIsOne(t *testing.T) {
 		"SubMulBase": func(v, _ *Vector, b *Base, r []Scalar, _ [][64]byte) [][32]byte {
 			return encode(v.SubMulBase(b, r[:v.Len()]))
 		},
+		"AddMulBaseEncode": func(v, _ *Vector, b *Base, r []Scalar, _ [][64]byte) [][32]byte {
+			out := make([][32]byte, v.Len())
+			v.AddMulBaseEncode(out, b, r[:v.Len()])
+			return out
+		},
+		"SubMulBaseEncode": func(v, _ *Vector, b *Base, r []Scalar, _ [][64]byte) [][32]byte {
+			out := make([][32]byte, v.Len())
+			v.SubMulBaseEncode(out, b, r[:v.Len()])
+			return out
+		},
 		"SumVartime": func(v, _ *Vector, _ *Base, r []Scalar, _ [][64]byte) [][32]byte {
 			return encode(v.SumVartime(r[:v.Len()]))
 		},
@@ -123,6 +133,24 @@ func TestInvert(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestScratchIsCleared: what a call has computed with, the next can't see.
+func TestScratchIsCleared(t *testing.T) {
+	s := newSource(82)
+	v, r, out := s.vector(20), s.scalars(20), make([][32]byte, 20)
+	under(true, false, func() {
+		for range 4 { // whichever scratch a call gets
+			v.MulEncode(out, &r[0])
+			v.AddMulBaseEncode(out, Generator(), r)
+			w := newScratch()
+			if *w != (scratch{}) {
+				t.Fatal("a scratch still holds what was computed in it")
+			}
+			w.digits[3][5] = 1
+			w.done()
+		}
+	})
 }
 
 // TestPlaces checks that no point outside of a slice can be asked for.

@@ -57,7 +57,7 @@ func TestGuardPage(t *testing.T) {
 				func() any { p.double(2); return *p },
 				func() any { p.add(c); return *p },
 				func() any { p.addAffine(a); return *p },
-				func() any { c.negateIf(c, m); return *c },
+				func() any { a.negateIf(a, m); return *a },
 				func() any { c.pick(table, d); return *c },
 				func() any { a.pick(shared, d); return *a },
 				func() any { p.scatter(v[:], at); return *v },

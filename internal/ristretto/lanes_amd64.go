@@ -129,11 +129,11 @@ func (z *affine) pick(table *[8]niels, digits *[width]int64) {
 }
 
 // negateIf sets z to −x in the lanes of m, and to x in the others.
-func (z *cached) negateIf(x *cached, m *mask) {
+func (z *affine) negateIf(x *affine, m *mask) {
 	if ifma {
-		negateCachedIFMA(z, x, m)
+		negateAffineIFMA(z, x, m)
 	} else {
-		negateCachedGeneric(z, x, m)
+		negateAffineGeneric(z, x, m)
 	}
 }
 

@@ -257,7 +257,7 @@ func signMask(digits *[width]int64) (m mask) {
 	return m
 }
 
-func negateCachedGeneric(z, x *cached, m *mask) {
+func negateAffineGeneric(z, x *affine, m *mask) {
 	*z = *x
 	negateNiels(&z.yPlusX, &z.yMinusX, &z.t2d, m)
 }

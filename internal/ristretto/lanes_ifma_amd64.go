@@ -64,10 +64,10 @@ func selectCachedIFMA(z *cached, table *[8]cached, digits *[8]int64)
 //go:noescape
 func selectAffineIFMA(z *affine, table *[8]niels, digits *[8]int64)
 
-// negateCachedIFMA sets z to −x in the lanes of m, and to x in the others.
+// negateAffineIFMA sets z to −x in the lanes of m, and to x in the others.
 //
 //go:noescape
-func negateCachedIFMA(z *cached, x *cached, m *mask)
+func negateAffineIFMA(z *affine, x *affine, m *mask)
 
 // gatherIFMA sets lane l of z to the point at[l] of those that begin at first, carried.
 //

@@ -3889,9 +3889,9 @@ TEXT ·selectAffineIFMA(SB), NOSPLIT, $0-24
 	VZEROUPPER
 	RET
 
-// func negateCachedIFMA(z *cached, x *cached, m *mask)
+// func negateAffineIFMA(z *affine, x *affine, m *mask)
 // Requires: AVX, AVX512F, AVX512IFMA
-TEXT ·negateCachedIFMA(SB), NOSPLIT, $0-24
+TEXT ·negateAffineIFMA(SB), NOSPLIT, $0-24
 	MOVQ         x+8(FP), AX
 	MOVQ         z+0(FP), CX
 	MOVQ         m+16(FP), DX
@@ -3911,33 +3911,28 @@ TEXT ·negateCachedIFMA(SB), NOSPLIT, $0-24
 	VMOVDQU64    768(AX), Z13
 	VMOVDQU64    832(AX), Z14
 	VMOVDQU64    896(AX), Z15
-	VMOVDQU64    960(AX), Z16
-	VMOVDQU64    1024(AX), Z17
-	VMOVDQU64    1088(AX), Z18
-	VMOVDQU64    1152(AX), Z19
-	VMOVDQU64    1216(AX), Z20
-	VPBROADCASTQ mask_51<>+0(SB), Z21
-	VPBROADCASTQ nineteen<>+0(SB), Z22
-	VPXORQ       Z1, Z6, Z23
-	VPANDQ       Z0, Z23, Z23
-	VPXORQ       Z23, Z1, Z1
-	VPXORQ       Z23, Z6, Z6
-	VPXORQ       Z2, Z7, Z23
-	VPANDQ       Z0, Z23, Z23
-	VPXORQ       Z23, Z2, Z2
-	VPXORQ       Z23, Z7, Z7
-	VPXORQ       Z3, Z8, Z23
-	VPANDQ       Z0, Z23, Z23
-	VPXORQ       Z23, Z3, Z3
-	VPXORQ       Z23, Z8, Z8
-	VPXORQ       Z4, Z9, Z23
-	VPANDQ       Z0, Z23, Z23
-	VPXORQ       Z23, Z4, Z4
-	VPXORQ       Z23, Z9, Z9
-	VPXORQ       Z5, Z10, Z23
-	VPANDQ       Z0, Z23, Z23
-	VPXORQ       Z23, Z5, Z5
-	VPXORQ       Z23, Z10, Z10
+	VPBROADCASTQ mask_51<>+0(SB), Z16
+	VPBROADCASTQ nineteen<>+0(SB), Z17
+	VPXORQ       Z1, Z6, Z18
+	VPANDQ       Z0, Z18, Z18
+	VPXORQ       Z18, Z1, Z1
+	VPXORQ       Z18, Z6, Z6
+	VPXORQ       Z2, Z7, Z18
+	VPANDQ       Z0, Z18, Z18
+	VPXORQ       Z18, Z2, Z2
+	VPXORQ       Z18, Z7, Z7
+	VPXORQ       Z3, Z8, Z18
+	VPANDQ       Z0, Z18, Z18
+	VPXORQ       Z18, Z3, Z3
+	VPXORQ       Z18, Z8, Z8
+	VPXORQ       Z4, Z9, Z18
+	VPANDQ       Z0, Z18, Z18
+	VPXORQ       Z18, Z4, Z4
+	VPXORQ       Z18, Z9, Z9
+	VPXORQ       Z5, Z10, Z18
+	VPANDQ       Z0, Z18, Z18
+	VPXORQ       Z18, Z5, Z5
+	VPXORQ       Z18, Z10, Z10
 	VMOVDQU64    Z1, (CX)
 	VMOVDQU64    Z2, 64(CX)
 	VMOVDQU64    Z3, 128(CX)
@@ -3960,20 +3955,20 @@ TEXT ·negateCachedIFMA(SB), NOSPLIT, $0-24
 	VPADDQ.BCST  four_p_1<>+0(SB), Z1, Z1
 	VPSUBQ       Z15, Z1, Z1
 	VPSRLQ       $0x33, Z1, Z6
-	VPANDQ       Z21, Z1, Z1
+	VPANDQ       Z16, Z1, Z1
 	VPSRLQ       $0x33, Z5, Z7
 	VPADDQ       Z7, Z1, Z1
-	VPANDQ       Z21, Z5, Z5
+	VPANDQ       Z16, Z5, Z5
 	VPSRLQ       $0x33, Z4, Z7
 	VPADDQ       Z7, Z5, Z5
-	VPANDQ       Z21, Z4, Z4
+	VPANDQ       Z16, Z4, Z4
 	VPSRLQ       $0x33, Z3, Z7
 	VPADDQ       Z7, Z4, Z4
-	VPANDQ       Z21, Z3, Z3
+	VPANDQ       Z16, Z3, Z3
 	VPSRLQ       $0x33, Z2, Z7
 	VPADDQ       Z7, Z3, Z3
-	VPANDQ       Z21, Z2, Z2
-	VPMADD52LUQ  Z22, Z6, Z2
+	VPANDQ       Z16, Z2, Z2
+	VPMADD52LUQ  Z17, Z6, Z2
 	VMOVDQA64    Z0, Z6
 	VPTERNLOGQ   $0xca, Z11, Z2, Z6
 	VMOVDQA64    Z0, Z2
@@ -3989,11 +3984,6 @@ TEXT ·negateCachedIFMA(SB), NOSPLIT, $0-24
 	VMOVDQU64    Z3, 768(CX)
 	VMOVDQU64    Z4, 832(CX)
 	VMOVDQU64    Z0, 896(CX)
-	VMOVDQU64    Z16, 960(CX)
-	VMOVDQU64    Z17, 1024(CX)
-	VMOVDQU64    Z18, 1088(CX)
-	VMOVDQU64    Z19, 1152(CX)
-	VMOVDQU64    Z20, 1216(CX)
 	VZEROUPPER
 	RET
 

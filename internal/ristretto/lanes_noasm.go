@@ -21,7 +21,7 @@ func (p *points) add(q *cached)                           { addCachedGeneric(p, 
 func (p *points) addAffine(q *affine)                     { addAffineGeneric(p, q) }
 func (z *cached) pick(t *[8]cached, digits *[width]int64) { selectCachedGeneric(z, t, digits) }
 func (z *affine) pick(t *[8]niels, digits *[width]int64)  { selectAffineGeneric(z, t, digits) }
-func (z *cached) negateIf(x *cached, m *mask)             { negateCachedGeneric(z, x, m) }
+func (z *affine) negateIf(x *affine, m *mask)             { negateAffineGeneric(z, x, m) }
 
 func (z *points) gather(p []edwards25519.ExtendedPoint, at *[width]int64)  { gatherGeneric(z, p, at) }
 func (x *points) scatter(p []edwards25519.ExtendedPoint, at *[width]int64) { scatterGeneric(p, at, x) }

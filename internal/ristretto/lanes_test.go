@@ -157,7 +157,7 @@ func TestTwins(t *testing.T) {
 		same("sub", func() any { z := x; z.sub(&y, &z); return z })
 		same("choose", func() any { z := x; z.choose(&z, &y, &m); return z })
 		same("canonical", func() any { z := x; z.canonical(&z); return z })
-		same("negate", func() any { z := c; z.negateIf(&z, &m); return z })
+		same("negate", func() any { z := a; z.negateIf(&z, &m); return z })
 		same("double", func() any { q := p; q.double(n); return q })
 		same("add points", func() any { q := p; q.add(&c); return q })
 		same("add affine points", func() any { q := p; q.addAffine(&a); return q })

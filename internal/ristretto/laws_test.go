@@ -1,6 +1,7 @@
 package ristretto
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -134,6 +135,11 @@ func testFixedBase(t *testing.T) {
 			equal(t, "r·B from the table", b.Mul(r), plain)
 			equal(t, "v + r·B", v.AddMulBase(b, r), v.Add(plain))
 			equal(t, "v − r·B", v.SubMulBase(b, r), v.Add(minus))
+			got := make([][32]byte, n)
+			v.AddMulBaseEncode(got, b, r)
+			equalBytes(t, "v + r·B, encoded", got, encode(v.AddMulBase(b, r)))
+			v.SubMulBaseEncode(got, b, r)
+			equalBytes(t, "v − r·B, encoded", got, encode(v.SubMulBase(b, r)))
 			equal(t, "(v + r·B) − r·B", v.AddMulBase(b, r).SubMulBase(b, r), v)
 		}
 	})
@@ -224,7 +230,13 @@ func testSumVartime(t *testing.T) {
 	})
 	s := newSource(200)
 	v, d := FromUniform(s.uniform(2000)), s.scalars(2000)
-	equal(t, "Σ d·v of 2000", v.SumVartime(d), naiveSum(v, d))
+	want := naiveSum(v, d)
+	equal(t, "Σ d·v of 2000", v.SumVartime(d), want)
+	decoded := mustDecode(t, encode(v)...) // every Z is 1
+	equal(t, "Σ d·v of 2000, decoded", decoded.SumVartime(d), want)
+	mixed := decoded.Slice(0, 1999)
+	mixed.Append(v.Slice(1999, 2000))
+	equal(t, "Σ d·v of 2000, all but one decoded", mixed.SumVartime(d), want)
 	same := Generator().Mul(slices.Repeat([]Scalar{small(5)}, 40))
 	equal(t, "Σ d·v of one element", same.SumVartime(d[:40]), naiveSum(same, d[:40]))
 }
@@ -254,6 +266,36 @@ func testSliceAppend(t *testing.T) {
 	}
 }
 
+// TestInPlace sets parts of a Vector, which leaves the others alone.
+func TestInPlace(t *testing.T) { eachImplementation(t, testInPlace) }
+
+func testInPlace(t *testing.T) {
+	s := newSource(6)
+	u := s.uniform(30)
+	want := encode(FromUniform(u))
+	v := NewVector(30)
+	equalBytes(t, "NewVector", encode(v), make([][32]byte, 30))
+	v.Slice(3, 20).SetUniform(u[3:20])
+	v.Slice(20, 30).SetUniform(u[20:])
+	if err := v.Slice(0, 3).Decode(want[:3]); err != nil {
+		t.Fatal(err)
+	}
+	equalBytes(t, "SetUniform and Decode", encode(v), want)
+	v.Slice(5, 6).SetIdentity()
+	want[5] = [32]byte{}
+	equalBytes(t, "SetIdentity", encode(v), want)
+
+	bad := append([][32]byte(nil), want[6:14]...)
+	bad[4][0] ^= 1 // negative
+	var d *DecodeError
+	if err := v.Slice(6, 14).Decode(bad); !errors.As(err, &d) || d.Index != 4 {
+		t.Fatalf("a bad element: %v", err)
+	}
+	clear(want[6:14])
+	checkPoints(t, v)
+	equalBytes(t, "a Decode that failed", encode(v), want)
+}
+
 func TestMisusePanics(t *testing.T) { eachImplementation(t, testMisusePanics) }
 
 func testMisusePanics(t *testing.T) {
@@ -266,7 +308,14 @@ func testMisusePanics(t *testing.T) {
 		"AddMulBase": func() { v.AddMulBase(Generator(), k) },
 		"SubMulBase": func() { v.SubMulBase(Generator(), k) },
 		"SumVartime": func() { v.SumVartime(k) },
-		"zero Base":  func() { new(Base).Mul(k) },
+		"Decode":     func() { v.Decode(make([][32]byte, 2)) },
+		"SetUniform": func() { v.SetUniform(make([][64]byte, 4)) },
+
+		"AddMulBaseEncode":      func() { v.AddMulBaseEncode(make([][32]byte, 3), Generator(), k) },
+		"AddMulBaseEncode, dst": func() { v.AddMulBaseEncode(make([][32]byte, 2), Generator(), make([]Scalar, 3)) },
+		"SubMulBaseEncode":      func() { v.SubMulBaseEncode(make([][32]byte, 3), Generator(), k) },
+		"SubMulBaseEncode, dst": func() { v.SubMulBaseEncode(make([][32]byte, 2), Generator(), make([]Scalar, 3)) },
+		"zero Base":             func() { new(Base).Mul(k) },
 	} {
 		func() {
 			defer func() {
@@ -317,6 +366,11 @@ func testAllocations(t *testing.T) {
 		"AddMulBase":  func(n int) { v.Slice(0, n).AddMulBase(Generator(), r[:n]) },
 		"SubMulBase":  func(n int) { v.Slice(0, n).SubMulBase(Generator(), r[:n]) },
 		"SumVartime":  func(n int) { v.Slice(0, n).SumVartime(r[:n]) },
+		"SetUniform":  func(n int) { v.Slice(0, n).SetUniform(u[:n]) },
+		"in place":    func(n int) { v.Slice(0, n).Decode(enc[:n]) },
+
+		"AddMulBaseEncode": func(n int) { v.Slice(0, n).AddMulBaseEncode(out[:n], Generator(), r[:n]) },
+		"SubMulBaseEncode": func(n int) { v.Slice(0, n).SubMulBaseEncode(out[:n], Generator(), r[:n]) },
 	} {
 		few := testing.AllocsPerRun(3, func() { op(2) })
 		many := testing.AllocsPerRun(3, func() { op(n) })

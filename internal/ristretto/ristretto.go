@@ -14,23 +14,23 @@
 // README.md has the representation in lanes, the formulas and their bounds.
 //
 // In go-ristretto a point that was never set, or whose decoding failed, equals
-// every point. Here no such value can be reached: [Decode] returns either
-// elements that were all decoded or an error and no Vector; the zero Vector is
+// every point. Here no such value can be reached: [Vector.Decode] leaves either
+// elements that were all decoded or identities and an error; the zero Vector is
 // empty; and a zero [Base] panics.
 //
 // # The identity
 //
 // RFC 9496 decodes 32 zero bytes to the identity. The protocol refuses them
-// (PROTOCOL.md §4, RFC 9497 §2.1), and so do Decode and [NewBase]. Computed
+// (PROTOCOL.md §4, RFC 9497 §2.1), and so do [Decode] and [NewBase]. Computed
 // elements may be the identity and encode to 32 zero bytes; where that must not
 // be, the caller looks at the bytes.
 //
 // # What is constant time
 //
 // The scalars of [Vector.Mul], [Vector.MulEncode], [Base.Mul],
-// [Vector.AddMulBase] and [Vector.SubMulBase] are secret, and so are the points
-// they yield and the bytes given to [FromUniform], [ScalarFromUniform] and
-// [ScalarFromCanonical]. No branch and no address depends on them: a table is
+// [Vector.AddMulBase], [Vector.SubMulBase] and their Encode forms are secret, and
+// so are the points they yield and the bytes given to [FromUniform],
+// [ScalarFromUniform] and [ScalarFromCanonical]. No branch and no address depends on them: a table is
 // read whole and the wanted entry kept under a mask; in lanes, both paths of every
 // choice are computed. Encoding, the one-way map
 // and the scalars' arithmetic are constant time too. How many elements there
@@ -53,8 +53,9 @@ import (
 	"github.com/bwesterb/go-ristretto/edwards25519"
 )
 
-// Vector is a sequence of group elements. Only Append changes it; the other
-// methods make new ones. The zero Vector has no elements.
+// Vector is a sequence of group elements. Append, Decode, SetUniform and
+// SetIdentity change it; the other methods make new ones. The zero Vector has no
+// elements.
 type Vector struct{ p []edwards25519.ExtendedPoint }
 
 // DecodeError says which element could not be decoded, and never what it was.
@@ -66,20 +67,43 @@ func (e *DecodeError) Error() string {
 	return fmt.Sprintf("ristretto: element %d is not the encoding of an element other than the identity", e.Index)
 }
 
-// Decode is Decode of RFC 9496 §4.3.1 on each of encoded, without the identity.
-// All are decoded before the first failure, if any, is returned as a
-// *DecodeError.
+// NewVector returns n times the identity: memory for Decode and SetUniform.
+func NewVector(n int) *Vector {
+	v := newVector(n)
+	v.SetIdentity()
+	return v
+}
+
+// Decode returns the elements that v.Decode makes, or no Vector if it fails.
 func Decode(encoded [][32]byte) (*Vector, error) {
 	v := newVector(len(encoded))
+	if err := v.Decode(encoded); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// FromUniform returns the elements that v.SetUniform makes.
+func FromUniform(u [][64]byte) *Vector {
+	v := newVector(len(u))
+	v.SetUniform(u)
+	return v
+}
+
+// Decode sets v to Decode of RFC 9496 §4.3.1 on each of encoded, without the
+// identity. encoded has the length of v. All are decoded before the first
+// failure, if any, is returned as a *DecodeError; then v is all identities.
+func (v *Vector) Decode(encoded [][32]byte) error {
+	mustMatch(len(encoded), len(v.p))
 	decode := decodeOne
 	if eight {
 		decode = decodeEight
 	}
 	if bad := decode(v.p, encoded); bad >= 0 {
-		// v holds points that equal every point: it must not get out.
-		return nil, &DecodeError{bad}
+		v.SetIdentity() // it holds points that equal every point
+		return &DecodeError{bad}
 	}
-	return v, nil
+	return nil
 }
 
 // decodeOne is Decode, one by one. It returns the index of the first that
@@ -95,13 +119,14 @@ func decodeOne(p []edwards25519.ExtendedPoint, encoded [][32]byte) (bad int) {
 	return bad
 }
 
-// FromUniform is the one-way map of RFC 9496 §4.3.4: MAP of each half of u[i],
-// added. Hashing to the group is this map applied to 64 hashed bytes.
-func FromUniform(u [][64]byte) *Vector {
-	v := newVector(len(u))
+// SetUniform sets v_i to the one-way map of RFC 9496 §4.3.4: MAP of each half of
+// u[i], added. Hashing to the group is this map applied to 64 hashed bytes. u has
+// the length of v.
+func (v *Vector) SetUniform(u [][64]byte) {
+	mustMatch(len(u), len(v.p))
 	if eight {
 		fromUniformEight(v.p, u)
-		return v
+		return
 	}
 	var p1, p2 edwards25519.ExtendedPoint
 	for i := range u {
@@ -109,7 +134,13 @@ func FromUniform(u [][64]byte) *Vector {
 		elligator(&p2, (*[32]byte)(u[i][32:]))
 		v.p[i].Add(&p1, &p2)
 	}
-	return v
+}
+
+// SetIdentity makes every element of v the identity.
+func (v *Vector) SetIdentity() {
+	for i := range v.p {
+		v.p[i].SetZero()
+	}
 }
 
 // elligator sets p to MAP(t) of RFC 9496 §4.3.4. SetBytes ignores bit 255 of t

@@ -52,15 +52,3 @@ CREATE TABLE members (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX members_account ON members (account);
-
-CREATE TABLE sessions (
-    sid      BLOB    NOT NULL PRIMARY KEY,
-    peer     BLOB    NOT NULL,
-    audience TEXT    NOT NULL,
-    started  INTEGER NOT NULL,
-    ended    INTEGER NOT NULL,
-    outcome  TEXT    NOT NULL,
-    q_hat    INTEGER NOT NULL,
-    n_hat    INTEGER NOT NULL,
-    receipt  BLOB    NOT NULL
-) STRICT, WITHOUT ROWID;

@@ -23,17 +23,17 @@ func table() {
 	selectEntry(3, func(t Register, j, limb int, m, acc VecVirtual) {
 		VPTERNLOGQ_BCST(Imm(aOrBAndC), Mem{Base: t, Disp: (j*3*limbs + limb) * 8}, m, acc)
 	})
-	function("negateCachedIFMA", "z, x *cached, m *mask", "sets z to −x in the lanes of m, and to x in the others.")
-	negateCached()
+	function("negateAffineIFMA", "z, x *affine, m *mask", "sets z to −x in the lanes of m, and to x in the others.")
+	negateAffine()
 }
 
-// negateCached needs all of the second operand in registers, so that both may be
+// negateAffine needs all of the second operand in registers, so that both may be
 // the same.
-func negateCached() {
+func negateAffine() {
 	x, out, m := argument("x"), argument("z"), ZMM()
 	VMOVDQU64(Mem{Base: argument("m")}, m)
 	var all []VecVirtual
-	for i := range 4 {
+	for i := range 3 {
 		f := loadFe(x, i*elem)
 		all = append(all, f[:]...)
 	}

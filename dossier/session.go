@@ -1,0 +1,200 @@
+package dossier
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/overlap-psi/overlap/audit"
+	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/evidence"
+	"github.com/overlap-psi/overlap/receipt"
+)
+
+// session checks what is in the file of one session.
+func (v *verifier) session(s *Session) {
+	label := func(what string) string { return "session " + text(s.SID)[:12] + ": " + what }
+	people := v.people[s.SID]
+	if !s.Signed {
+		v.check(label("nobody was affected in a session that broke before it was signed"), func() error {
+			if len(people) > 0 || s.Outcome != "failed" {
+				return errors.New("it has no receipt")
+			}
+			return nil
+		})
+		return
+	}
+	var r *receipt.Receipt
+	v.check(label("both companies signed it, under that policy and snapshot"), func() (err error) {
+		r, err = v.receipt(s)
+		return err
+	})
+	if r == nil {
+		return
+	}
+	if s.Matched {
+		v.check(label("the matches are those that were fixed when they were found"), func() error { return v.matches(s, people) })
+	}
+	if len(people) > 0 {
+		v.check(label("each affected identifier was asked about, on that record"), func() error { return v.proofs(s, r, people) })
+		if !s.Matched {
+			v.check(label("who of them matched"), func() error { return errors.New("the matches are not in the file") })
+		}
+	}
+	if s.Audited {
+		v.check(label("positions that somebody drew were consented records, nobody, or erased in time"), func() error { return v.audit(s, r) })
+	}
+}
+
+func (v *verifier) receipt(s *Session) (*receipt.Receipt, error) {
+	file, err := v.read(receiptName(s.SID))
+	if err != nil {
+		return nil, err
+	}
+	r, err := receipt.Parse(file)
+	if err != nil {
+		return nil, err
+	}
+	asked, err := r.Questions()
+	if err != nil {
+		return nil, err
+	}
+	if r.Complete() {
+		if _, err := r.Verify(); err != nil {
+			return nil, err
+		}
+	} else if s.Outcome == "complete" {
+		return nil, errors.New("it ended before both companies had signed")
+	}
+	snapshot := v.snapshots[s.SID]
+	switch {
+	case asked.SID != s.SID || asked.Platform != v.trust.Platform || asked.Advertiser != s.Advertiser:
+		return nil, errors.New("the receipt is of another session")
+	case audit.Hash(asked.PolicyHash) != s.Policy || audit.Hash(asked.ConsentRoot) != snapshot.ConsentRoot || asked.Size != s.Asked:
+		return nil, errors.New("the receipt has another policy, snapshot or size")
+	case !v.logged(s.SID, r.RecordHash()):
+		return nil, errors.New("the log has another record of the session")
+	}
+	return r, nil
+}
+
+func (v *verifier) logged(sid audit.Hash, record [32]byte) bool {
+	for _, b := range v.ended {
+		if b.SID == sid {
+			return b.Record == record
+		}
+	}
+	return false
+}
+
+// matches checks the matches' list against its commitment, and the people
+// against the list.
+func (v *verifier) matches(s *Session, people map[uint64]*Person) error {
+	f, err := v.files.Open(matchesName(s.SID))
+	if err != nil {
+		return errors.New("they are not in the file")
+	}
+	defer f.Close()
+	sum := sha256.New()
+	in := bufio.NewReader(io.TeeReader(f, sum))
+	if _, err := in.Discard(32); err != nil {
+		return errDossier
+	}
+	found := 0
+	var b [8]byte
+	for last, n := uint64(0), 0; ; n++ {
+		if _, err := io.ReadFull(in, b[:]); err == io.EOF {
+			break
+		} else if err != nil {
+			return errDossier
+		}
+		at := binary.BigEndian.Uint64(b[:])
+		if n > 0 && at <= last {
+			return errDossier
+		}
+		last = at
+		if p := people[at]; p != nil {
+			if !p.Matched {
+				return errors.New("somebody matched who is said not to have")
+			}
+			found++
+		}
+	}
+	commitment, ok := v.matched[s.SID]
+	if !ok || audit.Hash(sum.Sum(nil)) != commitment.Commitment {
+		return errors.New("they are not those of the log")
+	}
+	for _, p := range people {
+		if p.Matched {
+			found--
+		}
+	}
+	if found != 0 {
+		return errors.New("somebody is said to have matched who did not")
+	}
+	return nil
+}
+
+// proofs checks that the position of each person is opened and shows what the
+// list says.
+func (v *verifier) proofs(s *Session, r *receipt.Receipt, people map[uint64]*Person) error {
+	f, err := v.files.Open(proofsName(s.SID))
+	if err != nil {
+		return errors.New("the proofs are not in the file")
+	}
+	defer f.Close()
+	shown, wrong := 0, 0
+	report, err := evidence.CheckChosen(bufio.NewReader(f), &evidence.Case{Receipt: r, Policy: v.agreed[s.Policy]}, func(at uint64, rec *consent.Record) {
+		if p := people[at]; p != nil && p.is(rec) {
+			shown++
+		} else {
+			wrong++
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case report.Err() != nil:
+		return report.Err()
+	case wrong > 0:
+		return errors.New("an opened record is not the one in the list")
+	case shown != len(people):
+		return fmt.Errorf("%d of %d positions are opened", shown, len(people))
+	}
+	return nil
+}
+
+// is reports whether the record is what the list says of the person.
+func (p *Person) is(rec *consent.Record) bool {
+	return p.Handle == rec.Account && p.Kind == rec.Class.Kind().String() && p.Purpose == rec.Purpose.String() && p.Basis == rec.Basis.String() &&
+		p.Notice == rec.Notice && p.Surface == rec.Surface && p.Reference == rec.Reference && p.Source == rec.Source && p.Collected.Equal(rec.CollectedAt)
+}
+
+func (v *verifier) audit(s *Session, r *receipt.Receipt) error {
+	drawn, err := v.read(challengeName(s.SID))
+	if err != nil {
+		return err
+	}
+	challenge, err := evidence.ParseChallenge(drawn)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(challenge.Session, s.SID[:]) {
+		return errDossier
+	}
+	f, err := v.files.Open(openingsName(s.SID))
+	if err != nil {
+		return errors.New("the openings are not in the file")
+	}
+	defer f.Close()
+	report, err := evidence.Check(bufio.NewReader(f), &evidence.Case{Receipt: r, Policy: v.agreed[s.Policy], Challenge: challenge, Erasures: v.erased})
+	if err != nil {
+		return err
+	}
+	v.report.Audits = append(v.report.Audits, report)
+	return report.Err()
+}

@@ -1,0 +1,96 @@
+// Package logbook carries entries from the platform's store to its two logs
+// (package audit): the public one, for everybody, and the access log of who
+// looked at results inside the company.
+//
+// The store has an entry in the same transaction as what it tells of, so that
+// neither is ever there without the other, and numbers it with its index in its
+// log. The log's files follow: what a killed process did not publish, the next
+// one does.
+package logbook
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"path/filepath"
+	"time"
+
+	"github.com/overlap-psi/overlap/audit"
+	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/store"
+)
+
+// Book is a platform's two logs.
+type Book struct {
+	dir            string
+	db             *store.DB
+	public, access *audit.Signer
+}
+
+// Open returns the logs below dir, which are made when there is something to
+// publish. The identity signs their checkpoints.
+func Open(dir string, i *identity.Identity, db *store.DB) (*Book, error) {
+	public, err1 := audit.NewSigner(PublicName(i.ID()), i.Key())
+	access, err2 := audit.NewSigner(AccessName(i.ID()), i.Key())
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	return &Book{dir, db, public, access}, nil
+}
+
+// PublicName returns the name of a platform's public log, and AccessName that of
+// its access log: what their checkpoints begin with.
+func PublicName(id identity.ID) string { return "overlap/" + id.String() + "/log" }
+
+// AccessName is said with PublicName.
+func AccessName(id identity.ID) string { return "overlap/" + id.String() + "/access" }
+
+// PublicDir and AccessDir return where the logs' files are.
+func (b *Book) PublicDir() string { return filepath.Join(b.dir, "public") }
+
+// AccessDir is said with PublicDir.
+func (b *Book) AccessDir() string { return filepath.Join(b.dir, "access") }
+
+// Signer returns what signs the public log, and the dossiers that hold it.
+func (b *Book) Signer() *audit.Signer { return b.public }
+
+// patience is how long a process waits for another one that publishes.
+const patience = 10 * time.Second
+
+// Publish brings the files of both logs up to the store.
+func (b *Book) Publish(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, err1 := audit.Publish(ctx, b.PublicDir(), b.public, audit.PublicEvents, b.from(ctx, store.PublicLog))
+	_, err2 := audit.Publish(ctx, b.AccessDir(), b.access, audit.AccessEvents, b.from(ctx, store.AccessLog))
+	return errors.Join(err1, err2)
+}
+
+func (b *Book) from(ctx context.Context, log store.Log) func(int64) iter.Seq2[[]byte, error] {
+	return func(from int64) iter.Seq2[[]byte, error] {
+		return func(yield func([]byte, error) bool) {
+			for e, err := range b.db.Entries(ctx, log, uint64(from)) {
+				if !yield(e.Body, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Entries returns events as the store takes them, each for the log that it
+// belongs in.
+func Entries(at time.Time, bodies ...audit.Body) ([]store.Entry, error) {
+	list := make([]store.Entry, len(bodies))
+	for i, body := range bodies {
+		entry, err := audit.Event{Time: at, Body: body}.Bytes()
+		if err != nil {
+			return nil, err
+		}
+		list[i] = store.Entry{Log: store.PublicLog, Body: entry}
+		if _, private := body.(audit.Access); private {
+			list[i].Log = store.AccessLog
+		}
+	}
+	return list, nil
+}

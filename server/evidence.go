@@ -1,0 +1,177 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"github.com/overlap-psi/overlap/audit"
+	"github.com/overlap-psi/overlap/dossier"
+	"github.com/overlap-psi/overlap/evidence"
+	"github.com/overlap-psi/overlap/logbook"
+	"github.com/overlap-psi/overlap/policy"
+	"github.com/overlap-psi/overlap/receipt"
+	"github.com/overlap-psi/overlap/store"
+)
+
+// EvidenceDir is where a server with the given Dir keeps what it can be audited
+// with (package evidence).
+func EvidenceDir(dir string) string { return filepath.Join(dir, "evidence") }
+
+// LogsDir is where it has its logs, if no other place is named.
+func LogsDir(dir string) string { return filepath.Join(dir, "logs") }
+
+// recover finishes what a process that died has left: sessions without an end
+// end now, on record and in the log, and what was not published is. Nobody else
+// may serve from the store.
+func (s *Server) recover(ctx context.Context) error {
+	if err := evidence.Sweep(EvidenceDir(s.c.Dir)); err != nil {
+		return err
+	}
+	interrupted, err := s.c.Store.Interrupted(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	for _, left := range interrupted {
+		r, err := s.lastReceipt(left)
+		if err != nil {
+			return err
+		}
+		if err := s.end(ctx, left, r, outcomeDied); err != nil && !errors.Is(err, store.ErrEnded) {
+			return err
+		}
+		s.c.Log.Warn("session ended with the process that ran it", "sid", audit.Hash(left.SID))
+	}
+	if err := s.expire(ctx); err != nil {
+		return err
+	}
+	return s.book.Publish(ctx)
+}
+
+// outcomeDied is the outcome of sessions that nobody saw end.
+const outcomeDied = "process died"
+
+// lastReceipt returns what both companies had signed when the process died: up to
+// SEAL if that had come, which is kept with the evidence, or else the OPENs.
+func (s *Server) lastReceipt(left store.Session) (*receipt.Receipt, error) {
+	kept, err := evidence.Receipt(EvidenceDir(s.c.Dir), left.SID)
+	if err == nil {
+		return kept, nil
+	}
+	return receipt.Parse(left.Receipt)
+}
+
+// end records how a session ended, with its event.
+func (s *Server) end(ctx context.Context, of store.Session, r *receipt.Receipt, outcome string) error {
+	public := "failed"
+	if outcome == outcomeComplete {
+		public = "complete"
+	}
+	now := time.Now()
+	entries, err := logbook.Entries(now, audit.Session{SID: of.SID, Record: r.RecordHash(), Outcome: public, Partner: of.Peer, Mode: of.Mode})
+	if err != nil {
+		return err
+	}
+	return s.c.Store.CloseSession(ctx, of.SID, store.Ending{Ended: now, Outcome: outcome, Receipt: r.Bytes()}, entries...)
+}
+
+// expire forgets sessions that no partner's policy has kept any longer
+// (retention_days): from then on nobody can say who was in them.
+func (s *Server) expire(ctx context.Context) error {
+	days := uint64(0)
+	for _, p := range *s.partners.Load() {
+		days = max(days, p.Policy.RetentionDays)
+	}
+	before := time.Now().Add(-time.Duration(days) * 24 * time.Hour)
+	var gone [][32]byte
+	_, err := s.c.Store.Expire(ctx, before, func(left store.Session) []store.Entry {
+		gone = append(gone, left.SID)
+		return nil
+	})
+	errs := []error{err}
+	for _, sid := range gone {
+		errs = append(errs, evidence.Remove(EvidenceDir(s.c.Dir), sid))
+	}
+	return errors.Join(errs...)
+}
+
+// publish brings the logs' files up to the store. What it can't publish now is
+// not lost: the next call does.
+func (s *Server) publish(ctx context.Context) {
+	if err := s.book.Publish(context.WithoutCancel(ctx)); err != nil {
+		s.c.Log.Error("the logs could not be brought up to the store", "error", err)
+	}
+}
+
+// logPolicies records the policies that have not been in force before.
+func (s *Server) logPolicies(ctx context.Context, partners partners) error {
+	known := map[audit.Hash]bool{}
+	for e, err := range s.c.Store.Entries(ctx, store.PublicLog, 0) {
+		if err != nil {
+			return err
+		}
+		event, err := audit.ParseEvent(e.Body)
+		if err != nil {
+			return err
+		}
+		if b, ok := event.Body.(audit.Policy); ok {
+			known[b.Hash] = true
+		}
+	}
+	for _, p := range partners {
+		b := policyEvent(p.Policy, p.Signed)
+		if b.Signer == (audit.Hash{}) {
+			b.Signer = audit.Hash(s.c.Identity.ID()) // whose log it is says so
+		}
+		if known[b.Hash] {
+			continue
+		}
+		known[b.Hash] = true
+		entries, err := logbook.Entries(time.Now(), b)
+		if err != nil {
+			return err
+		}
+		if err := s.c.Store.Record(ctx, entries...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func policyEvent(p *policy.Policy, signed *policy.Signed) audit.Policy {
+	b := audit.Policy{Hash: p.Hash(), Version: p.Consent.Version, Document: p.Hash()}
+	if signed != nil {
+		b.Signer = signed.First
+	}
+	return b
+}
+
+// keepLeaves starts to keep what the session can be audited with, and keeps its
+// snapshot's leaves.
+func (r *run) keepLeaves() (err error) {
+	if r.evidence, err = evidence.Create(EvidenceDir(r.s.c.Dir), r.session.SID()); err != nil {
+		return err
+	}
+	for leaf, err := range r.snapshot.All() {
+		if err != nil {
+			return err
+		}
+		if err := r.evidence.Leaf(leaf.Hash(), leaf.Fact()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// snapshotEvent fixes the snapshot in the log, before anything is asked.
+func (r *run) snapshotEvent() ([]store.Entry, error) {
+	return logbook.Entries(time.Now(), audit.Snapshot{
+		SID: r.session.SID(), ConsentRoot: audit.Hash(r.snapshot.Root()), ConsentSize: r.snapshot.Size(), Policy: r.partner.Policy.Hash(),
+	})
+}
+
+// matchedEvent fixes the matches in the log, as soon as they are known.
+func matchedEvent(sid [32]byte, c *dossier.Commitment) ([]store.Entry, error) {
+	return logbook.Entries(time.Now(), audit.Matched{SID: sid, Commitment: c.Sum()})
+}

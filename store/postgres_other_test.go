@@ -1,0 +1,8 @@
+//go:build !linux
+
+package store
+
+import "syscall"
+
+// unprivileged leaves dir to the user who runs the tests.
+func unprivileged(string) (*syscall.SysProcAttr, error) { return nil, nil }
