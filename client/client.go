@@ -7,9 +7,11 @@
 //	list, err := audience.Open("customers.csv", config.ListOptions())
 //	report, err := c.Match(ctx, "spring", list)
 //
-// In the default mode, PLearns, the platform learns which of its own, consented accounts
-// are on the list; the advertiser learns one noised count at most. Neither raw
-// nor hashed identifiers leave this process.
+// In the default mode, PLearns, the platform learns which of its own, consented
+// accounts are on the list; the advertiser learns one noised count at most. In the
+// others, which a policy has to list, Config.Matched is told which rows matched:
+// in ALearns only the advertiser learns it, in MutualA and MutualP both do. Neither
+// raw nor hashed identifiers leave this machine.
 package client
 
 import (
@@ -42,8 +44,9 @@ type Config struct {
 	// Policy is the document both companies hold; nil means policy.Default.
 	Policy *policy.Policy
 	// Dir is a private directory for the journal, which holds what the platform
-	// has asked, and for sorted tokens while a session runs. Required: the
-	// budget it keeps protects the list.
+	// has asked, and while a session runs for sorted tokens and, where rows are
+	// learned, the list's hashed identifiers. Required: the budget it keeps
+	// protects the list.
 	Dir string
 	// Mode is that of its sessions; zero means PLearns. The Policy must list it.
 	Mode Mode

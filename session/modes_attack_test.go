@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -257,6 +258,36 @@ func TestReplayedQuestions(t *testing.T) {
 		}
 		if Code(noticed) != psi.AbortReplay || slices.Contains(b.frames, psi.FrameOpenH) {
 			t.Errorf("%v: %v after %v", mode, noticed, b.frames)
+		}
+	}
+}
+
+// A peer that is gone after any number of frames leaves an error and no result,
+// not a hang.
+func TestPeerIsGoneInOtherModes(t *testing.T) {
+	for _, mode := range everyMode[1:] {
+		for _, advertiser := range []bool{true, false} {
+			for n := range 6 {
+				t.Run(fmt.Sprintf("%v, advertiser %v, after %d frames", mode, advertiser, n), func(t *testing.T) {
+					t.Parallel()
+					sent := 0
+					b := meetIn(t, mode, func(_, _ *company, fromA, fromP *pipe) {
+						p := fromP
+						if advertiser {
+							p = fromA
+						}
+						p.wire = func(f *ampsiv1.Frame) []*ampsiv1.Frame {
+							if sent++; sent > n {
+								return []*ampsiv1.Frame{nil}
+							}
+							return []*ampsiv1.Frame{f}
+						}
+					})
+					if sent > n && b.aErr == nil && b.pErr == nil {
+						t.Error("nobody noticed")
+					}
+				})
+			}
 		}
 	}
 }
