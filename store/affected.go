@@ -27,7 +27,7 @@ type Query struct {
 	Grade        Grade
 	Since, Until time.Time // of the eligible sets: at Since or later, before Until; zero: any
 	Advertiser   [32]byte  // zero: any
-	SID          [32]byte  // zero: any
+	SID          [32]byte  // zero: any; if it is not among them: ErrNotFound
 }
 
 // Tally is how many. An account with several identifiers counts once.

@@ -67,9 +67,14 @@ type known struct {
 	reference                       string
 }
 
+const errGrade = refusal("neither exposed nor matched is asked about")
+
 // inquire calls found for each affected account, by number, until it wants no
 // more.
 func (d *DB) inquire(ctx context.Context, q Query, found func(*inquiry, *account) (more bool)) (*inquiry, error) {
+	if q.Grade != Exposed && q.Grade != Matched {
+		return nil, errGrade // not 0 accounts: nothing would have been looked at
+	}
 	v, err := d.View(ctx)
 	if err != nil {
 		return nil, err
@@ -82,6 +87,9 @@ func (d *DB) inquire(ctx context.Context, q Query, found func(*inquiry, *account
 	}
 	if err := in.readSessions(ctx); err != nil {
 		return nil, err
+	}
+	if (q.SID != [32]byte{}) && len(in.sessions) == 0 {
+		return nil, ErrNotFound
 	}
 	if len(in.parts) == 0 {
 		return in, nil

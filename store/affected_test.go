@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -376,6 +377,40 @@ func (tr *trial) check(t *testing.T, d *DB, q Query, name string) uint64 {
 		t.Errorf("%s: other uses are listed, of %d accounts, want %d", name, len(listed), len(uses))
 	}
 	return got.Accounts
+}
+
+// What cannot be answered is not answered with 0.
+func TestAffectedRefuses(t *testing.T) {
+	onEach(t, func(t *testing.T, d *DB) {
+		put(t, d, fact("a", 1))
+		sessionAt(t, d, 1, 1, hoursBefore(5), everybody)
+		for _, test := range []struct {
+			q    Query
+			want error
+		}{
+			{Query{}, errGrade},
+			{Query{Grade: 3}, errGrade},
+			{Query{Grade: Exposed, SID: id(2)}, ErrNotFound},
+			{Query{Grade: Exposed, SID: id(1), Advertiser: id(2)}, ErrNotFound},
+			{Query{Grade: Exposed, SID: id(1), Until: hoursBefore(5)}, ErrNotFound},
+		} {
+			if _, err := d.Affected(t.Context(), test.q); !errors.Is(err, test.want) {
+				t.Errorf("%+v: %v", test.q, err)
+			}
+			n := 0
+			for _, err := range d.AffectedAccounts(t.Context(), test.q) {
+				if n++; !errors.Is(err, test.want) {
+					t.Errorf("%+v: %v", test.q, err)
+				}
+			}
+			if n != 1 {
+				t.Errorf("yields %d times", n)
+			}
+		}
+		if a, err := d.Affected(t.Context(), Query{Grade: Exposed, SID: id(1), Since: hoursBefore(5)}); err != nil || a.Accounts != 1 {
+			t.Errorf("%d accounts (%v)", a.Accounts, err)
+		}
+	})
 }
 
 func TestAffectedStopsWhenAsked(t *testing.T) {

@@ -40,7 +40,7 @@ const accountsPerTransaction = 4096
 // Hold keeps accounts from being erased, from when each is read until the hold's
 // time is over or it is released, and returns the hold's id and how many accounts
 // it keeps. Those that the store does not have are left out. If the sequence fails,
-// the hold is released.
+// the hold is released; what a crash leaves of one keeps those that were read.
 func (d *DB) Hold(ctx context.Context, h Hold, accounts iter.Seq2[string, error], entries ...Entry) (id int64, held uint64, err error) {
 	err = d.update(ctx, "holding accounts", func(tx *sql.Tx) error {
 		if err := tx.QueryRowContext(ctx, `INSERT INTO holds (incident, reason, until) VALUES (?, ?, ?) RETURNING id`, h.Incident, h.Reason, micros(h.Until)).Scan(&id); err != nil {

@@ -44,8 +44,8 @@ func (r refusal) Error() string { return "store: " + string(r) }
 //
 // Durable. When a method returns nil, what it wrote survives a crash of the
 // process and of the machine. When it returns an error, or the process dies
-// within it, a charge, nonce, release or switch is there whole or not at all; Put
-// and PutMatches, which write in batches, say what may be left.
+// within it, what it wrote is there whole, with its entries for the logs, or not at
+// all; Put, PutMatches and Hold, which write in batches, say what may be left.
 //
 // Serialisable. Methods that write see one another in some order, over all
 // handles and processes that have the store open. No interleaving passes a limit,
