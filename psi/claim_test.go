@@ -3,6 +3,7 @@ package psi
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 )
@@ -57,27 +58,43 @@ func (c *claimDeal) holderAtTable(t testing.TB) *Holder {
 // atTable brings both sides to the end of the table.
 func (c *claimDeal) atTable(t testing.TB, p Params) (*Querier, *Holder) {
 	t.Helper()
-	q, err := NewQuerier(p, c.seed)
-	must(t, err)
-	h, err := NewHolder(p, c.key)
-	must(t, err)
-	for seq := range c.Chunks() {
-		b, err := q.Blind(c.chunk(seq))
-		must(t, err)
-		e, err := h.Evaluate(b)
-		must(t, err)
-		_, err = q.Finalize(e)
-		must(t, err)
-	}
-	must(t, q.Seal(q.Transcript()))
-	must(t, h.Seal(q.Transcript()))
-	for _, body := range c.tableBodies() {
-		f, err := h.WriteTable(body)
-		must(t, err)
-		_, err = q.ReadTable(f)
-		must(t, err)
+	q, h, steps := c.steps(t, p)
+	for _, step := range steps {
+		step()
 	}
 	return q, h
+}
+
+// steps returns both sides at their start, and what leads to the end of the table.
+func (c *claimDeal) steps(t testing.TB, p Params) (q *Querier, h *Holder, steps []func()) {
+	t.Helper()
+	q, err := NewQuerier(p, c.seed)
+	must(t, err)
+	h, err = NewHolder(p, c.key)
+	must(t, err)
+	for seq := range c.Chunks() {
+		steps = append(steps, func() {
+			b, err := q.Blind(c.chunk(seq))
+			must(t, err)
+			e, err := h.Evaluate(b)
+			must(t, err)
+			_, err = q.Finalize(e)
+			must(t, err)
+		})
+	}
+	steps = append(steps, func() {
+		must(t, q.Seal(q.Transcript()))
+		must(t, h.Seal(q.Transcript()))
+	})
+	for _, body := range c.tableBodies() {
+		steps = append(steps, func() {
+			f, err := h.WriteTable(body)
+			must(t, err)
+			_, err = q.ReadTable(f)
+			must(t, err)
+		})
+	}
+	return q, h, steps
 }
 
 // TestClaimsAnswers: the body and the transcript are those of an independent
@@ -223,19 +240,25 @@ func TestFalseClaims(t *testing.T) {
 // not beside a RELEASE.
 func TestClaimsOutOfPlace(t *testing.T) {
 	c := newClaimDeal(t)
-	q, err := NewQuerier(c.Params, c.seed)
-	must(t, err)
-	_, err = q.Claim(nil)
-	wantAbort(t, "Claim at the start", err, AbortMalformed)
-	h, err := NewHolder(c.Params, c.key)
-	must(t, err)
-	_, err = h.CheckClaims(c.claims, c.find)
-	wantAbort(t, "CLAIMS at the start", err, AbortMalformed)
+	_, _, all := c.steps(t, c.Params)
+	for n := range all {
+		q, h, steps := c.steps(t, c.Params)
+		for _, step := range steps[:n] {
+			step()
+		}
+		what := fmt.Sprintf("after %d of %d steps", n, len(steps))
+		_, err := q.Claim(nil)
+		wantAbort(t, "Claim "+what, err, AbortMalformed)
+		wantEnded(t, "Claim "+what, q, AbortMalformed)
+		_, err = h.CheckClaims(c.claims, c.find)
+		wantAbort(t, "CLAIMS "+what, err, AbortMalformed)
+		wantEnded(t, "CLAIMS "+what, h, AbortMalformed)
+	}
 
 	unasked := c.Params
 	unasked.Claims = false
-	q, h = c.atTable(t, unasked)
-	_, err = q.Claim(c.matched)
+	q, h := c.atTable(t, unasked)
+	_, err := q.Claim(c.matched)
 	wantAbort(t, "Claim without claims", err, AbortMalformed)
 	_, err = h.CheckClaims(c.claims, c.find)
 	wantAbort(t, "CLAIMS without claims", err, AbortMalformed)
