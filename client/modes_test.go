@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/overlap-psi/overlap/client"
@@ -37,14 +38,14 @@ func TestMatchedRows(t *testing.T) {
 		for _, mode := range learning {
 			w.Mode = mode
 			var rows []uint64
-			complete := false
+			var complete atomic.Bool
 			w.here = func(m moment, f *ampsiv1.Frame) {
 				if psi.FrameType(f.Type) == psi.FrameReceipt {
-					complete = true
+					complete.Store(true)
 				}
 			}
 			w.Matched = func(m client.Match) error {
-				if !complete || m.Kind != "email" {
+				if !complete.Load() || m.Kind != "email" {
 					t.Errorf("%v: %+v before the end", mode, m)
 				}
 				rows = append(rows, m.Row)

@@ -21,7 +21,8 @@ func (c *demoCommand) compare(ctx context.Context, db *store.DB, advertiser iden
 		return err
 	}
 	fmt.Printf("== platform: overlap audience list --store sqlite:%s\n", c.path(demoStore))
-	if err := c.comparePlatform(ctx, db, advertiser, truth); err != nil {
+	securityMatched, err := c.comparePlatform(ctx, db, advertiser, truth)
+	if err != nil {
 		return err
 	}
 	if c.mode() != client.PLearns {
@@ -36,23 +37,27 @@ func (c *demoCommand) compare(ctx context.Context, db *store.DB, advertiser iden
 	}
 	fmt.Println("the receipt is valid: both companies signed how the session ended")
 	fmt.Printf("files of both companies: %s\n", c.Dir)
+	if c.mode().FillsAudience() {
+		fmt.Printf("%d accounts on the list had given the identifier for security only: %d matched\n", len(truth.securityOnly), securityMatched)
+	}
 	return nil
 }
 
-// comparePlatform looks at the audience, which in A_LEARNS there must not be.
-func (c *demoCommand) comparePlatform(ctx context.Context, db *store.DB, advertiser identity.ID, t *truth) error {
+// comparePlatform looks at the audience, which in A_LEARNS there must not be. It
+// returns how many of those who gave an identifier for security only are in it.
+func (c *demoCommand) comparePlatform(ctx context.Context, db *store.DB, advertiser identity.ID, t *truth) (securityMatched int, err error) {
 	if !c.mode().FillsAudience() {
 		audiences, err := db.Audiences(ctx)
 		if err == nil && len(audiences) > 0 {
 			err = errDiffers
 		}
 		fmt.Printf("%d audiences: the platform has learned of nobody\n", len(audiences))
-		return err
+		return 0, err
 	}
-	wrong, matched, securityMatched := 0, 0, 0
+	wrong, matched := 0, 0
 	for account, err := range db.AudienceAccounts(ctx, advertiser, demoAudience) {
 		if err != nil {
-			return err
+			return 0, err
 		}
 		matched++
 		if !t.overlap[account] {
@@ -64,11 +69,10 @@ func (c *demoCommand) comparePlatform(ctx context.Context, db *store.DB, adverti
 	}
 	missed := len(t.overlap) - (matched - wrong)
 	fmt.Printf("audience %q: %d accounts; from the two plain files: %d; wrong: %d, missed: %d\n", demoAudience, matched, len(t.overlap), wrong, missed)
-	fmt.Printf("%d accounts on the list had given the identifier for security only: %d matched\n", len(t.securityOnly), securityMatched)
 	if wrong > 0 || missed > 0 || securityMatched > 0 {
-		return errDiffers
+		return securityMatched, errDiffers
 	}
-	return nil
+	return securityMatched, nil
 }
 
 // compareRows looks at the rows that the advertiser got.
