@@ -52,12 +52,13 @@ var rows = []row{
 	{pkg: "evidence", imports: []string{"consent", "identity", "internal/merkle", "policy", "proto/overlap", "psi", "receipt"}},
 	{pkg: "dossier", imports: []string{"audit", "consent", "evidence", "identity", "policy", "receipt"}},
 	{pkg: "logbook", imports: []string{"audit", "identity", "store"}},
+	{pkg: "inquiry", imports: []string{"audit", "consent", "dossier", "evidence", "identity", "logbook", "policy", "psi", "receipt", "store"}},
 	{pkg: "session", imports: []string{"identity", "policy", "proto", "psi", "receipt", "release", "table"}},
-	{pkg: "server", imports: []string{"audit", "consent", "dossier", "evidence", "identity", "logbook", "policy", "proto", "psi", "receipt", "release", "session", "store", "table"}},
+	{pkg: "server", imports: []string{"audit", "consent", "dossier", "evidence", "identity", "inquiry", "logbook", "policy", "proto", "psi", "receipt", "release", "session", "store", "table"}},
 	{pkg: "client", imports: []string{"audience", "audit", "consent", "identity", "policy", "proto", "psi", "release", "session", "table"}},
 	{pkg: "bench", tree: true, imports: []string{"internal/ristretto", "identifier", "consent", "psi", "table"}},
 	{pkg: "cmd", tree: true, imports: []string{"internal/merkle", "internal/sheet", "identifier", "identity", "release", "audit", "consent",
-		"consent/signal", "policy", "audience", "ledger", "store", "receipt", "evidence", "dossier", "logbook", "session", "server", "client"}},
+		"consent/signal", "policy", "audience", "ledger", "store", "receipt", "evidence", "dossier", "logbook", "inquiry", "session", "server", "client"}},
 }
 
 // pure packages compute: no network, file, clock or log. Of log/slog they may

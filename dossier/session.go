@@ -20,9 +20,15 @@ func (v *verifier) session(s *Session) {
 	label := func(what string) string { return "session " + text(s.SID)[:12] + ": " + what }
 	people := v.people[s.SID]
 	if !s.Signed {
-		v.check(label("nobody was affected in a session that broke before it was signed"), func() error {
-			if len(people) > 0 || s.Outcome != "failed" {
-				return errors.New("it has no receipt")
+		// Whoever it asked about was exposed, and that can't be proven; it learned nothing.
+		v.check(label("nobody matched in a session that broke before it was signed"), func() error {
+			for _, p := range people {
+				if p.Matched {
+					return errors.New("it has no receipt")
+				}
+			}
+			if s.Outcome != "failed" {
+				return errors.New("it is said to be complete, and has no receipt")
 			}
 			return nil
 		})

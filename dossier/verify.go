@@ -346,6 +346,10 @@ func (v *verifier) affected() error {
 	defer f.Close()
 	sum := sha256.New()
 	v.people = map[audit.Hash]map[uint64]*Person{}
+	signed := map[audit.Hash]bool{}
+	for _, s := range c.Sessions {
+		signed[s.SID] = s.Signed
+	}
 	t := newCount()
 	in := io.TeeReader(bufio.NewReader(f), sum)
 	for p, err := range readAffected(in) {
@@ -355,10 +359,14 @@ func (v *verifier) affected() error {
 		if v.people[p.SID] == nil {
 			v.people[p.SID] = map[uint64]*Person{}
 		}
-		if v.people[p.SID][p.Position] != nil {
+		at := p.Position
+		if !signed[p.SID] { // there are no positions then
+			at = uint64(len(v.people[p.SID]))
+		}
+		if v.people[p.SID][at] != nil {
 			return errors.New("a position is there twice")
 		}
-		v.people[p.SID][p.Position] = &p
+		v.people[p.SID][at] = &p
 		t.add(&p)
 	}
 	if _, err := io.Copy(io.Discard, in); err != nil {

@@ -9,10 +9,18 @@
 package logbook
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"io/fs"
 	"iter"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/overlap-psi/overlap/audit"
@@ -25,6 +33,7 @@ type Book struct {
 	dir            string
 	db             *store.DB
 	public, access *audit.Signer
+	key            ed25519.PublicKey
 }
 
 // Open returns the logs below dir, which are made when there is something to
@@ -35,7 +44,7 @@ func Open(dir string, i *identity.Identity, db *store.DB) (*Book, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	return &Book{dir, db, public, access}, nil
+	return &Book{dir, db, public, access, i.Public()}, nil
 }
 
 // PublicName returns the name of a platform's public log, and AccessName that of
@@ -51,6 +60,10 @@ func (b *Book) PublicDir() string { return filepath.Join(b.dir, "public") }
 // AccessDir is said with PublicDir.
 func (b *Book) AccessDir() string { return filepath.Join(b.dir, "access") }
 
+// PoliciesDir returns where the documents of the policies are that have been in
+// force, each by its hash: what the public log names, for everybody too.
+func (b *Book) PoliciesDir() string { return filepath.Join(b.dir, "policies") }
+
 // Signer returns what signs the public log, and the dossiers that hold it.
 func (b *Book) Signer() *audit.Signer { return b.public }
 
@@ -61,9 +74,49 @@ const patience = 10 * time.Second
 func (b *Book) Publish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if err := b.keepKey(); err != nil {
+		return err
+	}
 	_, err1 := audit.Publish(ctx, b.PublicDir(), b.public, audit.PublicEvents, b.from(ctx, store.PublicLog))
 	_, err2 := audit.Publish(ctx, b.AccessDir(), b.access, audit.AccessEvents, b.from(ctx, store.AccessLog))
 	return errors.Join(err1, err2)
+}
+
+// keyName is the file of the key that both logs are signed with. An id is the hash
+// of the key, so that whoever knows the id can take the key from a copy.
+const keyName = "key"
+
+func (b *Book) keepKey() error {
+	text := []byte(hex.EncodeToString(b.key) + "\n")
+	for _, dir := range []string{b.PublicDir(), b.AccessDir()} {
+		name := filepath.Join(dir, keyName)
+		if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, text) {
+			continue
+		}
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("logbook: %w", err)
+		}
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			return fmt.Errorf("logbook: %w", err)
+		}
+	}
+	return nil
+}
+
+var errKey = errors.New("logbook: the log's key is missing, or is not that of the platform asked about")
+
+// Key returns the key that a log, or a copy of it, is signed with, if it is that of
+// the platform of the given id.
+func Key(log fs.FS, platform identity.ID) (ed25519.PublicKey, error) {
+	text, err := fs.ReadFile(log, keyName)
+	if err != nil {
+		return nil, errKey
+	}
+	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(key) != ed25519.PublicKeySize || sha256.Sum256(key) != platform {
+		return nil, errKey
+	}
+	return key, nil
 }
 
 func (b *Book) from(ctx context.Context, log store.Log) func(int64) iter.Seq2[[]byte, error] {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
@@ -31,6 +32,7 @@ type Signed struct {
 	Time    time.Time // when the first company signed, by its own clock, to the second
 	First   [32]byte  // id of that company
 	Signers []Signer  // in the file's order, each once; First is among them
+	File    []byte    // the signatures' file itself
 }
 
 // Signer is a company that signed. Its id is SHA-256 of its key, as everywhere
@@ -85,7 +87,11 @@ func Sign(p *Policy, signed []byte, key ed25519.PrivateKey, at time.Time) ([]byt
 // the file; a line that is no company's, such as a witness's, is left aside.
 func VerifySignatures(p *Policy, signed []byte) (*Signed, error) {
 	s, _, err := p.open(signed)
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	s.File = bytes.Clone(signed)
+	return s, nil
 }
 
 // Load reads the document at path and, if there is one, the file of its

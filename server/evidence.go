@@ -1,14 +1,18 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/dossier"
 	"github.com/overlap-psi/overlap/evidence"
+	"github.com/overlap-psi/overlap/inquiry"
 	"github.com/overlap-psi/overlap/logbook"
 	"github.com/overlap-psi/overlap/policy"
 	"github.com/overlap-psi/overlap/receipt"
@@ -124,6 +128,9 @@ func (s *Server) logPolicies(ctx context.Context, partners partners) error {
 		if b.Signer == (audit.Hash{}) {
 			b.Signer = audit.Hash(s.c.Identity.ID()) // whose log it is says so
 		}
+		if err := s.keepPolicy(p); err != nil {
+			return err
+		}
 		if known[b.Hash] {
 			continue
 		}
@@ -135,6 +142,40 @@ func (s *Server) logPolicies(ctx context.Context, partners partners) error {
 		if err := s.c.Store.Record(ctx, entries...); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// keepPolicy keeps a policy's document, and who signed it, beside the logs: a
+// session is judged by the policy of its time.
+func (s *Server) keepPolicy(p *Partner) error {
+	if err := os.MkdirAll(s.book.PoliciesDir(), 0o700); err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	name := inquiry.PolicyFile(s.book, p.Policy.Hash())
+	err := writeOnce(name, p.Policy.Bytes())
+	if err == nil && p.Signed != nil {
+		err = writeOnce(name+policy.SignedSuffix, p.Signed.File)
+	}
+	return err
+}
+
+// writeOnce makes a durable file of the content, unless it is that already.
+func writeOnce(name string, content []byte) error {
+	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, content) {
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".new-*") // 0600
+	if err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("server: %w", err), os.Remove(f.Name()))
 	}
 	return nil
 }

@@ -10,7 +10,9 @@ import (
 	"os"
 	"time"
 
+	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/logbook"
 	"github.com/overlap-psi/overlap/store"
 )
 
@@ -58,6 +60,8 @@ type audienceShow struct {
 	storeFlag
 	Name       string `arg:"" help:"The audience's name."`
 	Advertiser string `help:"The advertiser's id, if several have an audience of that name."`
+	Who        string `placeholder:"NAME" help:"Who asks. Default: this machine's user."`
+	Reason     string `default:"audience show" help:"Why. It goes into the access log, with your name and how many accounts you read."`
 	JSON       bool   `help:"Report as JSON."`
 }
 
@@ -69,6 +73,14 @@ func (c *audienceShow) Run(ctx context.Context) (err error) {
 	defer closing(db, &err)
 	a, err := c.find(ctx, db)
 	if err != nil {
+		return err
+	}
+	reader := readerFlags{c.Who, c.Reason}.reader()
+	entries, err := logbook.Entries(time.Now(), audit.Access{Who: reader.Who, Reason: reader.Reason, What: "audience", Rows: a.Accounts, SID: (*audit.Hash)(&a.Session)})
+	if err != nil {
+		return err
+	}
+	if err := db.Record(ctx, entries...); err != nil {
 		return err
 	}
 	return c.print(ctx, db, a)

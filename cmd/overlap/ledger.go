@@ -17,6 +17,9 @@ type ledgerCommand struct {
 	Withdraw ledgerWithdraw `cmd:"" help:"Withdraw a user's consent to ads matching, for all identifiers, as of now."`
 	Relabel  ledgerRelabel  `cmd:"" help:"Correct an import whose lines were never granted for ads matching. History stays: what was wrong is retracted."`
 	History  ledgerHistory  `cmd:"" help:"Show all that is on record of a user, in the order of its arrival."`
+	Erase    ledgerErase    `cmd:"" help:"Remove a user (GDPR Art. 17): totals of past sessions stay, and nobody can say any more that the user was in them."`
+	Holds    ledgerHolds    `cmd:"" help:"List what keeps users from being erased until they have been told."`
+	Unhold   ledgerUnhold   `cmd:"" help:"End a hold before its time."`
 	Summary  ledgerSummary  `cmd:"" help:"Count what is on record by purpose and status."`
 }
 

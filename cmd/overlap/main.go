@@ -38,6 +38,7 @@ var commands struct {
 	Ledger   ledgerCommand   `cmd:"" group:"Platform" help:"The platform's users and what they consented to."`
 	Serve    serveCommand    `cmd:"" group:"Platform" help:"Run the matching server."`
 	Audience audienceCommand `cmd:"" group:"Platform" help:"The audiences that matches have filled."`
+	Audit    auditCommand    `cmd:"" group:"Both" help:"Who was affected, and how many: answers, and what proves them."`
 
 	Policy  policyCommand  `cmd:"" group:"Both" help:"The document that both companies hold: who may be matched, who learns what, and what that costs in privacy."`
 	Budget  budgetCommand  `cmd:"" group:"Both" help:"What has been asked and told in each epoch, and what is left."`

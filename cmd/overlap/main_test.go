@@ -10,10 +10,12 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/overlap-psi/overlap/dossier"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"overlap": main})
+	testscript.Main(m, map[string]func(){"overlap": main, "overlap-verify": func() { os.Exit(dossier.Command(os.Args[1:], os.Stdout, os.Stderr)) }})
 }
 
 // TestScripts runs the stories in testdata: whole binaries, real files, real TLS.

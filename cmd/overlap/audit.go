@@ -1,0 +1,425 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/overlap-psi/overlap/audit"
+	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/evidence"
+	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/inquiry"
+	"github.com/overlap-psi/overlap/logbook"
+	"github.com/overlap-psi/overlap/policy"
+	"github.com/overlap-psi/overlap/receipt"
+	"github.com/overlap-psi/overlap/server"
+	"github.com/overlap-psi/overlap/store"
+)
+
+type auditCommand struct {
+	Affected auditAffected `cmd:"" help:"Platform: who was affected by a misuse, and how many."`
+	Evidence auditEvidence `cmd:"" help:"Platform: write one file that answers, with proofs, for overlap-verify."`
+	Subject  auditSubject  `cmd:"" help:"Platform: what became of one account, for the person who asks."`
+	Open     auditOpen     `cmd:"" help:"Platform: open positions of a session to an auditor."`
+	Draw     auditDraw     `cmd:"" help:"Auditor: draw positions of a session at random."`
+	Check    auditCheck    `cmd:"" help:"Auditor: check what the platform opened, against the advertiser's receipt."`
+	Verify   auditVerify   `cmd:"" help:"Anyone: check a platform's log, or a copy of it."`
+	Witness  auditWitness  `cmd:"" help:"Witness: cosign a log's checkpoint, if it extends the last one seen."`
+}
+
+// platformFlags are where a platform has what it answers from.
+type platformFlags struct {
+	storeFlag
+	Identity string `required:"" type:"path" help:"Directory of the platform's identity."`
+	Dir      string `type:"path" help:"The directory that serve was given. Default: IDENTITY/work."`
+}
+
+// readerFlags say who looks at results, and why. Both go into the access log.
+type readerFlags struct {
+	Who    string `placeholder:"NAME" help:"Who asks. Default: this machine's user."`
+	Reason string `required:"" placeholder:"TEXT" help:"Why. It goes into the access log, with your name and how much you read."`
+}
+
+func (f readerFlags) reader() inquiry.Reader {
+	r := inquiry.Reader{Who: f.Who, Reason: f.Reason}
+	if r.Who == "" {
+		r.Who = "unknown user"
+		if u, err := user.Current(); err == nil {
+			r.Who = u.Username
+		}
+	}
+	return r
+}
+
+// open opens everything. The caller closes the store.
+func (f platformFlags) open(ctx context.Context) (*inquiry.Platform, *identity.Identity, *store.DB, error) {
+	i, err := identity.Load(f.Identity)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	db, err := f.storeFlag.open(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	dir := f.Dir
+	if dir == "" {
+		dir = filepath.Join(f.Identity, "work")
+	}
+	book, err := logbook.Open(server.LogsDir(dir), i, db)
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, db.Close())
+	}
+	return &inquiry.Platform{Store: db, Book: book, Evidence: server.EvidenceDir(dir)}, i, db, nil
+}
+
+func parseSID(s string) (sid [32]byte, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(sid) {
+		return sid, usageError{errors.New("a session is named by 64 hexadecimal digits; overlap receipt list shows them")}
+	}
+	return [32]byte(b), nil
+}
+
+type auditOpen struct {
+	platformFlags
+	readerFlags
+	Session   string   `arg:"" help:"The session's id."`
+	Challenge string   `type:"existingfile" xor:"which" help:"What an auditor drew."`
+	Sample    int      `xor:"which" placeholder:"N" help:"Draw N positions here and now, and write the challenge beside the openings. Who draws his own does not prove much to others."`
+	Positions []uint64 `xor:"which" help:"Positions to open, in increasing order. That is no audit: it shows that somebody was in the session, on which record."`
+	Out       string   `required:"" type:"path" help:"Where the openings go."`
+}
+
+func (c *auditOpen) Run(ctx context.Context) (err error) {
+	sid, err := parseSID(c.Session)
+	if err != nil {
+		return err
+	}
+	p, _, db, err := c.platformFlags.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(db, &err)
+	challenge, err := c.challenge(ctx, db, sid)
+	if err != nil {
+		return err
+	}
+	return writePrivate(c.Out, func(w io.Writer) error {
+		return p.Open(ctx, w, sid, challenge, c.Positions, c.reader())
+	})
+}
+
+// challenge reads the auditor's, or draws one, or returns nil if the positions
+// are given.
+func (c *auditOpen) challenge(ctx context.Context, db *store.DB, sid [32]byte) (*evidence.Challenge, error) {
+	switch {
+	case c.Challenge != "":
+		file, err := os.ReadFile(c.Challenge)
+		if err != nil {
+			return nil, err
+		}
+		return evidence.ParseChallenge(file)
+	case c.Sample > 0:
+		s, err := db.Session(ctx, sid)
+		if err != nil {
+			return nil, err
+		}
+		r, err := receipt.Parse(s.Receipt)
+		if err != nil {
+			return nil, err
+		}
+		challenge, err := evidence.Draw(r, c.Sample, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		return challenge, os.WriteFile(c.Out+".challenge", challenge.Bytes(), 0o600)
+	case len(c.Positions) > 0:
+		return nil, nil
+	}
+	return nil, usageError{errors.New("say what to open: --challenge FILE, --sample N or --positions")}
+}
+
+// writePrivate writes a file that nobody else reads, whole or not at all.
+func writePrivate(name string, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*") // 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
+
+type auditDraw struct {
+	Receipt string `arg:"" type:"existingfile" help:"The advertiser's receipt of the session."`
+	Samples int    `default:"4603" help:"How many positions; 4603 find one bad in a thousand with 99 %."`
+}
+
+func (c *auditDraw) Run() error {
+	r, err := readReceipt(c.Receipt)
+	if err != nil {
+		return err
+	}
+	challenge, err := evidence.Draw(r, c.Samples, time.Now())
+	if err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(challenge.Bytes())
+	return err
+}
+
+func readReceipt(name string) (*receipt.Receipt, error) {
+	file, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return receipt.Parse(file)
+}
+
+type auditCheck struct {
+	Openings  string `arg:"" type:"existingfile" help:"What the platform opened."`
+	Receipt   string `required:"" type:"existingfile" help:"The advertiser's receipt."`
+	Challenge string `required:"" type:"existingfile" help:"What you drew."`
+	Policy    string `type:"existingfile" help:"The policy that the session ran under. Default: the one that comes with this program."`
+	Log       string `type:"existingdir" help:"A copy of the platform's public log: erasures in it excuse positions that can't be opened."`
+	Platform  string `placeholder:"ID" help:"The platform's id. Needed with --log."`
+	JSON      bool   `help:"Report as JSON."`
+}
+
+func (c *auditCheck) Run() error {
+	k := evidence.Case{Policy: policy.Default()}
+	var err error
+	if k.Receipt, err = readReceipt(c.Receipt); err != nil {
+		return err
+	}
+	file, err := os.ReadFile(c.Challenge)
+	if err != nil {
+		return err
+	}
+	if k.Challenge, err = evidence.ParseChallenge(file); err != nil {
+		return err
+	}
+	if c.Policy != "" {
+		if k.Policy, _, err = policy.Load(c.Policy); err != nil {
+			return err
+		}
+	}
+	if c.Log != "" {
+		if k.Erasures, err = erasures(c.Log, c.Platform); err != nil {
+			return err
+		}
+	}
+	openings, err := os.Open(c.Openings)
+	if err != nil {
+		return err
+	}
+	defer openings.Close()
+	report, err := evidence.Check(openings, &k)
+	if err != nil {
+		return err
+	}
+	if err := printReport(c.JSON, report, printAudit); err != nil {
+		return err
+	}
+	return report.Err()
+}
+
+func printAudit(w io.Writer, r *evidence.Report) {
+	fmt.Fprintf(w, "session %s of platform %.12s…\n", r.Session, r.Platform.String())
+	fmt.Fprintf(w, "%d positions were drawn of %d: %d consented records, %d nobody, %d erased, %d bad\n", r.Drawn, r.Size, r.Records, r.Pads, r.Erased, len(r.Bad))
+	for _, bad := range r.Bad {
+		fmt.Fprintf(w, "  position %d: %s\n", bad.Position, bad.Reason)
+	}
+	for _, d := range r.Detection {
+		fmt.Fprintf(w, "if %g %% of the positions were bad, one would have been drawn with %.1f %%\n", 100*d.Fraction, 100*d.Probability)
+	}
+}
+
+// logVerifier returns what checks the signatures of a platform's log of that name.
+func logVerifier(dir, platform string, name func(identity.ID) string) (note.Verifier, error) {
+	id, err := identity.ParseID(platform)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--platform: %w", err)}
+	}
+	key, err := logbook.Key(os.DirFS(dir), id)
+	if err != nil {
+		return nil, err
+	}
+	return audit.NewVerifier(name(id), key)
+}
+
+// erasures returns which leaves were closed, and when that was logged.
+func erasures(dir, platform string) (map[[32]byte]time.Time, error) {
+	log, err := logVerifier(dir, platform, logbook.PublicName)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := audit.Read(os.DirFS(dir), log, audit.Quorum{})
+	if err != nil {
+		return nil, err
+	}
+	closed := map[[32]byte]time.Time{}
+	for entry, err := range tree.Entries(0) {
+		if err != nil {
+			return nil, err
+		}
+		e, err := audit.ParseEvent(entry)
+		if err != nil {
+			return nil, err
+		}
+		if b, ok := e.Body.(audit.Erasure); ok {
+			for _, c := range b.Closed {
+				for _, leaf := range c.Leaves {
+					closed[leaf] = e.Time
+				}
+			}
+		}
+	}
+	return closed, nil
+}
+
+type auditVerify struct {
+	Log        string   `arg:"" type:"existingdir" help:"The log's directory, or a copy of it."`
+	Platform   string   `required:"" placeholder:"ID" help:"The platform's id."`
+	Checkpoint []string `type:"existingfile" help:"Older checkpoints that you or somebody you trust has kept: the log has to extend them."`
+	Access     bool     `help:"It is the access log."`
+	JSON       bool     `help:"Report as JSON."`
+}
+
+func (c *auditVerify) Run() error {
+	want, name := audit.Expect{Content: audit.PublicEvents}, logbook.PublicName
+	if c.Access {
+		want.Content, name = audit.AccessEvents, logbook.AccessName
+	}
+	var err error
+	if want.Log, err = logVerifier(c.Log, c.Platform, name); err != nil {
+		return err
+	}
+	for _, file := range c.Checkpoint {
+		kept, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		want.Kept = append(want.Kept, kept)
+	}
+	report, err := audit.Verify(os.DirFS(c.Log), want)
+	if err != nil {
+		return err
+	}
+	return printReport(c.JSON, report, func(w io.Writer, r *audit.Report) {
+		fmt.Fprintf(w, "log intact: %d entries, signed by the platform\n", r.Size)
+		for _, kind := range sortedKinds(r) {
+			fmt.Fprintf(w, "  %-9s %d\n", kind, r.Kinds[kind])
+		}
+	})
+}
+
+func sortedKinds(r *audit.Report) (kinds []audit.Kind) {
+	for _, k := range []audit.Kind{"policy", "snapshot", "release", "matched", "session", "erasure", "incident", "hold", "access"} {
+		if r.Kinds[k] > 0 {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds
+}
+
+type auditWitness struct {
+	Proof    string `arg:"" type:"existingfile" help:"A consistency proof with the log's checkpoint (c2sp.org/tlog-witness)."`
+	State    string `required:"" type:"path" help:"File with the last checkpoint that this witness cosigned."`
+	Identity string `required:"" type:"path" help:"Directory of the witness's identity."`
+	Name     string `required:"" help:"The witness's name, as in its signatures."`
+	Platform string `required:"" placeholder:"ID" help:"The platform's id."`
+	Log      string `required:"" type:"existingdir" help:"A copy of the log: the platform's key is in it."`
+}
+
+func (c *auditWitness) Run() error {
+	log, err := logVerifier(c.Log, c.Platform, logbook.PublicName)
+	if err != nil {
+		return err
+	}
+	own, err := identity.Load(c.Identity)
+	if err != nil {
+		return err
+	}
+	cosigner, err := audit.NewCosigner(c.Name, own.Key())
+	if err != nil {
+		return err
+	}
+	proof, err := os.ReadFile(c.Proof)
+	if err != nil {
+		return err
+	}
+	cosigned, err := audit.NewWitness(c.State, cosigner, log).Cosign(proof, time.Now())
+	if err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(cosigned)
+	return err
+}
+
+// predicateFlags say which records are meant.
+type predicateFlags struct {
+	Predicate  []string `placeholder:"KEY=VALUE|VALUE" sep:"none" help:"Which records are meant, such as source=crm-7 or purpose=account_recovery. All of several must hold."`
+	Purpose    []string `help:"Short for --predicate purpose=…"`
+	Source     []string `sep:"none" help:"Short for --predicate source=…"`
+	Since      string   `placeholder:"TIME" help:"Only sessions whose consent was judged then or later: a day, or a time as in RFC 3339."`
+	Until      string   `placeholder:"TIME" help:"Only sessions before the end of that day, or that time."`
+	Advertiser string   `placeholder:"ID" help:"Only sessions with that advertiser."`
+	Session    string   `placeholder:"ID" help:"Only that session."`
+}
+
+func (f *predicateFlags) asked() bool {
+	return len(f.Predicate)+len(f.Purpose)+len(f.Source) > 0
+}
+
+func (f *predicateFlags) question() (q *inquiry.Question, err error) {
+	if !f.asked() {
+		return nil, usageError{errors.New("which records are meant? --purpose, --source or --predicate says so")}
+	}
+	words := append([]string{}, f.Predicate...)
+	if len(f.Purpose) > 0 {
+		words = append(words, "purpose="+strings.Join(f.Purpose, "|"))
+	}
+	for _, s := range f.Source {
+		words = append(words, "source="+strings.NewReplacer(`\`, `\\`, `|`, `\|`).Replace(s))
+	}
+	q = new(inquiry.Question)
+	if q.Predicate, err = consent.ParsePredicate(words); err != nil {
+		return nil, usageError{err}
+	}
+	if q.Since, err = parseTime(f.Since, 0); err != nil {
+		return nil, usageError{fmt.Errorf("--since: %w", err)}
+	}
+	if q.Until, err = parseTime(f.Until, 24*time.Hour); err != nil {
+		return nil, usageError{fmt.Errorf("--until: %w", err)}
+	}
+	if f.Advertiser != "" {
+		id, err := identity.ParseID(f.Advertiser)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--advertiser: %w", err)}
+		}
+		q.Advertiser = id
+	}
+	if f.Session != "" {
+		if q.SID, err = parseSID(f.Session); err != nil {
+			return nil, err
+		}
+	}
+	return q, nil
+}
