@@ -31,7 +31,8 @@ type Trust struct {
 	Witnesses   audit.Quorum
 }
 
-// Report is what Verify found. Every check that was made is in it.
+// Report is what Verify found. Every check that was made is in it; those of single
+// sessions are made if all is well until then.
 type Report struct {
 	Contents *Contents          `json:"contents"`
 	Checks   []Check            `json:"checks"`
@@ -73,6 +74,9 @@ func Verify(r io.ReaderAt, size int64, trust *Trust) (*Report, error) {
 	v.check("the sessions are those of the log, all of them", v.sessions)
 	if v.report.Contents.Incident != nil {
 		v.check("the list of the affected is the one that was logged, and adds up", v.affected)
+	}
+	if v.report.Err() != nil {
+		return v.report, nil // what the sessions would be held against can't be relied on
 	}
 	for i := range v.report.Contents.Sessions {
 		v.session(&v.report.Contents.Sessions[i])

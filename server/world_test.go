@@ -170,7 +170,7 @@ func (w *world) leftovers() (files []string) {
 }
 
 // kept is what stays: the logs, and what a sealed session can be audited with.
-var kept = regexp.MustCompile("/logs/(public|access)/|/evidence/[0-9a-f]{64}/(leaves|blinded|digests|receipt)$")
+var kept = regexp.MustCompile("/logs/(public|access|policies)/|/evidence/[0-9a-f]{64}/(leaves|blinded|digests|receipt)$")
 
 // advertiser is a partner with a list.
 type advertiser struct {

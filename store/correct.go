@@ -43,34 +43,58 @@ func (d *DB) Mislabelled(ctx context.Context, f Filter) (n uint64, err error) {
 }
 
 // mislabelled returns the numbers of the facts that the filter chooses, of those
-// that hold now and grant ads matching.
+// that granted ads matching and have not been taken back. Whether they still hold
+// makes no difference: what was withdrawn or granted anew since was used before.
 func (v *View) mislabelled(ctx context.Context, f Filter) iter.Seq2[uint64, error] {
 	return func(yield func(uint64, error) bool) {
 		if f.Source == "" && f.Notice == "" {
 			yield(0, errFilter)
 			return
 		}
-		origins := originReader{from: v.tx, known: map[int64]origin{}}
-		for c, err := range v.current(ctx, consent.AdsMatching, consent.AdsMatching, time.Now()) {
-			var o origin
-			if err == nil {
-				o, err = origins.read(ctx, c.origin)
-			}
+		var chosen []uint64 // first: a connection reads one thing at a time
+		for g, err := range each(ctx, v.tx, "correcting the ledger", scanGrant, grantsQuery, int64(consent.AdsMatching), int64(consent.Granted), int64(consent.Retracted)) {
 			if err != nil {
-				yield(0, wrap("correcting the ledger", err))
+				yield(0, err)
 				return
 			}
-			if c.Status == consent.Granted && f.chooses(&o, c.CollectedAt) && !yield(c.Fact, nil) {
+			if f.chooses(&g.origin, g.collected) {
+				chosen = append(chosen, g.fact)
+			}
+		}
+		for _, fact := range chosen {
+			if !yield(fact, nil) {
 				return
 			}
 		}
 	}
 }
 
+// grantsQuery has the grants of a purpose that no retraction of their own moment
+// and origin takes back.
+const grantsQuery = `SELECT f.seq, f.collected_at, o.notice, o.source FROM facts f JOIN origins o ON o.id = f.origin
+	WHERE f.purpose = ? AND f.status = ? AND NOT EXISTS (
+	SELECT 1 FROM facts g WHERE g.account = f.account AND g.class = f.class AND g.sum = f.sum AND g.purpose = f.purpose
+	AND g.collected_at = f.collected_at AND g.origin = f.origin AND g.status = ?) ORDER BY f.seq`
+
+// grant is a fact that said yes, and of its origin what a Filter looks at.
+type grant struct {
+	fact      uint64
+	collected time.Time
+	origin    origin
+}
+
+func scanGrant(row scanner) (g grant, err error) {
+	var collected int64
+	err = row.Scan(&g.fact, &collected, &g.origin.notice, &g.origin.source)
+	g.collected = fromMicros(collected)
+	return g, err
+}
+
 // Relabel corrects facts that were recorded as granted ads matching and never were,
-// as by an import whose columns were mixed up. For each that the filter chooses and
-// that holds now it adds two, of the same moment and origin: that its purpose is the
-// true one, and that the ads matching is retracted. It returns how many were
+// as by an import whose columns were mixed up. For each that the filter chooses it
+// adds two, of the same moment and origin: that its purpose is the true one, and
+// that the ads matching is retracted. Those that a person has withdrawn since, or
+// granted anew, are corrected too: sessions before that used them. It returns how many were
 // corrected. What was there stays, and importing the same lines again does not bring
 // them back. After an error, calling it again goes on where it ended.
 func (d *DB) Relabel(ctx context.Context, f Filter, to consent.Purpose) (corrected uint64, err error) {

@@ -46,7 +46,7 @@ func TestRelabel(t *testing.T) {
 		relabel(t, d, Filter{Source: "crm", Since: hoursBefore(9)}, consent.AccountSecurity2FA, 0)
 		relabel(t, d, Filter{Source: "crm", Until: hoursBefore(21)}, consent.AccountSecurity2FA, 0)
 		relabel(t, d, Filter{Source: "crm", Notice: "security 3"}, consent.AccountSecurity2FA, 0)
-		relabel(t, d, old, consent.AccountSecurity2FA, 1)
+		relabel(t, d, old, consent.AccountSecurity2FA, 2) // also where consent was given later
 		relabel(t, d, Filter{Notice: "security 2", Source: "crm"}, consent.AccountSecurity2FA, 2)
 		put(t, d, facts...) // the same file again brings nothing back
 		if got := len(admitted(t, d, later)); got != 2 {

@@ -20,6 +20,11 @@ import (
 	"github.com/overlap-psi/overlap/store"
 )
 
+type demoCommands struct {
+	Match    demoCommand  `cmd:"" default:"withargs" help:"A match, checked against the plain files."`
+	Incident demoIncident `cmd:"" help:"A mislabelled import is found out after three sessions: who was affected, and how many?"`
+}
+
 type demoCommand struct {
 	Dir   string `default:"overlap-demo" type:"path" help:"Where the files of both companies go. It must not exist, or be an earlier demo's."`
 	Rows  int    `default:"20000" help:"Rows of the advertiser's file."`
@@ -96,18 +101,8 @@ func (c *demoCommand) path(name string) string { return filepath.Join(c.Dir, nam
 
 // prepare makes the demo's folder, files and policy anew.
 func (c *demoCommand) prepare() (*policy.Policy, error) {
-	if _, err := os.Stat(c.Dir); err == nil {
-		if _, err := os.Stat(c.path(demoMarker)); err != nil {
-			return nil, usageError{fmt.Errorf("%s exists and is not a demo's; name another folder with --dir", c.Dir)}
-		}
-		if err := os.RemoveAll(c.Dir); err != nil {
-			return nil, err
-		}
-	}
-	for _, dir := range []string{"advertiser", "platform"} {
-		if err := os.MkdirAll(c.path(dir), 0o700); err != nil {
-			return nil, err
-		}
+	if err := freshDemo(c.Dir, "advertiser", "platform"); err != nil {
+		return nil, err
 	}
 	// Nobody wants to wait to see it work; companies do not share the second.
 	document := strings.Replace(string(policy.Default().Bytes()), "\nrelease_step = 10\n", "\nrelease_step = 1\n", 1)
@@ -120,7 +115,6 @@ func (c *demoCommand) prepare() (*policy.Policy, error) {
 	}
 	cast := newCast(c.Rows, c.Users)
 	return agreed, errors.Join(
-		writeFile(c.path(demoMarker), func(w io.Writer) error { return nil }),
 		writeFile(c.path(demoPolicy), func(w io.Writer) error { _, err := io.WriteString(w, document); return err }),
 		writeFile(c.path(demoUsers), cast.writeUsers),
 		writeFile(c.path(demoCustomers), cast.writeCustomers),

@@ -29,7 +29,7 @@ const (
 var commands struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 
-	Demo demoCommand `cmd:"" help:"Run both companies on this machine, with made-up files and real TLS."`
+	Demo demoCommands `cmd:"" help:"Run both companies on this machine, with made-up files and real TLS."`
 
 	Normalize normalizeCommand `cmd:"" group:"Advertiser" help:"Show how e-mails, phones or hashes are normalised, one JSON object a line."`
 	Validate  validateCommand  `cmd:"" group:"Advertiser" help:"Read a customer file and count what would be matched. Nothing leaves this machine."`
