@@ -241,7 +241,7 @@ func TestWhoMayImport(t *testing.T) {
 		"internal/sha512x8":  {"psi"},
 		"server":             {"cmd"},
 		"client":             {"cmd"},
-		"consent":            {"consent/signal", "policy", "audience", "ledger", "store", "evidence", "dossier", "server", "client", "bench", "cmd"},
+		"consent":            {"consent/signal", "policy", "audience", "ledger", "store", "evidence", "dossier", "inquiry", "server", "client", "bench", "cmd"},
 		"proto":              {"session", "server", "client"},
 		"table":              {"session", "server", "client", "bench"},
 	} {
