@@ -26,11 +26,9 @@ var arithmetic = []string{
 	"crypto/internal/fips140/sha512",
 }
 
-// readProfile reads what go test -cpuprofile wrote, except the time in which the
-// benchmark made its companies.
+// readProfile reads a processor profile.
 func readProfile(file string) (profile, error) {
-	out, err := exec.Command("go", "tool", "pprof", "-top", "-unit", "ms", "-nodecount", "1000000", "-nodefraction", "0",
-		"-ignore", `bench\.newMarket`, file).Output()
+	out, err := exec.Command("go", "tool", "pprof", "-top", "-unit", "ms", "-nodecount", "1000000", "-nodefraction", "0", file).Output()
 	if err != nil {
 		return nil, fmt.Errorf("go tool pprof: %w", err)
 	}
