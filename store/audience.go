@@ -151,10 +151,11 @@ func (a *newAudience) flush(ctx context.Context) error {
 		for _, e := range lately {
 			erased[e.account] = true
 		}
-		a.args = a.args[:0]
+		id := any(a.id)
+		a.args = slices.Grow(a.args[:0], 2*len(accounts))
 		for _, account := range accounts {
 			if !erased[account] {
-				a.args = append(a.args, a.id, account)
+				a.args = append(a.args, id, account)
 			}
 		}
 		distinct, err = a.members.exec(ctx, tx, a.args)
