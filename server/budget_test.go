@@ -181,12 +181,11 @@ func TestBusy(t *testing.T) {
 // protocol's.
 func TestRefusalIsAFrameAndAStatus(t *testing.T) {
 	t.Parallel()
-	inBubble(t, agreed(t, "max_releases = 0"), nil, func(t *testing.T, w *world) {
+	inBubble(t, agreed(t), nil, func(t *testing.T, w *world) {
 		w.places = 1
 		w.restart()
-		conn, other := w.shop.dial(), w.newAdvertiser("other").dial()
+		conn, other := w.shop.dial(), w.newAdvertiser("other")
 		defer conn.Close()
-		defer other.Close()
 		all := w.partners
 		refusals := func(want psi.AbortCode, call ampsiv1.MatchClient) {
 			t.Helper()
@@ -205,10 +204,16 @@ func TestRefusalIsAFrameAndAStatus(t *testing.T) {
 		}
 		refusals(psi.AbortVersion, ampsiv1.NewMatchClient(conn))
 
-		_, err := ampsiv1.NewMatchClient(other).Session(t.Context()) // takes the only place
-		must(t, err)
+		goOn, ended := make(chan struct{}), make(chan error)
+		other.on = at(got, psi.FrameOpenQ, func(*ampsiv1.Frame) { <-goOn }) // holds the only place
+		go func() {
+			_, err := other.match("spring", person(1))
+			ended <- err
+		}()
 		synctest.Wait()
 		refusals(psi.AbortBusy, ampsiv1.NewMatchClient(conn))
+		close(goOn)
+		must(t, <-ended)
 
 		must(t, w.server.SetPartners(all[1:]))
 		refusals(psi.AbortAuth, ampsiv1.NewMatchClient(conn))

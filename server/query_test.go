@@ -51,8 +51,8 @@ func TestConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.places.total != 16 || s.places.own != 4 {
-		t.Errorf("by default %d sessions, %d for each partner", s.places.total, s.places.own)
+	if s.door.places.total != 16 || s.door.places.own != 4 {
+		t.Errorf("by default %d sessions, %d for each partner", s.door.places.total, s.door.places.own)
 	}
 	for name, change := range map[string]func(*Config){
 		"Identity":      func(c *Config) { c.Identity = nil },

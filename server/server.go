@@ -20,12 +20,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/overlap-psi/overlap/identity"
 	"github.com/overlap-psi/overlap/logbook"
@@ -55,6 +57,13 @@ type Config struct {
 	// MaxSessions is how many sessions run at once, over all partners; 0 means
 	// 16. A partner has at most a quarter of them, rounded up.
 	MaxSessions int
+	// SessionEvery is how often a partner may start a session, on average; 0 means
+	// every 10 seconds. It may start 32 without a pause. Each costs a snapshot.
+	SessionEvery time.Duration
+	// MaxConnections is how many connections Limit lets be open at once; 0 means
+	// 512. PerAddress is how many of one address; 0 means 64, and a negative number
+	// no limit: that is for a platform whose connections come through a proxy.
+	MaxConnections, PerAddress int
 	// Log, if not nil, gets sizes, durations, codes and session ids, never an
 	// identifier, a token, an element or a key.
 	Log *slog.Logger
@@ -67,7 +76,7 @@ type Server struct {
 	ampsiv1.UnimplementedMatchServer
 	c        Config
 	partners atomic.Pointer[partners]
-	places   *places
+	door     *door
 	book     *logbook.Book
 }
 
@@ -83,6 +92,15 @@ func New(c Config) (*Server, error) {
 	if c.MaxSessions == 0 {
 		c.MaxSessions = 16
 	}
+	if c.MaxConnections <= 0 {
+		c.MaxConnections = 512
+	}
+	if c.PerAddress == 0 {
+		c.PerAddress = 64
+	}
+	if c.SessionEvery <= 0 {
+		c.SessionEvery = 10 * time.Second
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -92,7 +110,7 @@ func New(c Config) (*Server, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	s := &Server{c: c, places: newPlaces(c.MaxSessions)}
+	s := &Server{c: c, door: newDoor(c.MaxSessions, c.SessionEvery)}
 	var err error
 	if s.book, err = logbook.Open(c.Logs, c.Identity, c.Store); err != nil {
 		return nil, err
@@ -139,32 +157,35 @@ func (s *Server) Register(r grpc.ServiceRegistrar) { ampsiv1.RegisterMatchServer
 func (s *Server) Session(stream ampsiv1.Match_SessionServer) error {
 	advertiser, partner, err := s.caller(stream.Context())
 	if err != nil {
-		s.c.Log.Warn("connection refused", "error", err)
+		err = fmt.Errorf("%w: %w", err, psi.AbortAuth)
+		s.door.warn(s.c.Log, advertiser.ID, err)
 		s.c.Watch.refused("", "unknown")
-		return refuse(stream, psi.AbortAuth)
+		return refuse(stream, err)
 	}
 	log := s.c.Log.With("partner", partner.Name)
 	if compressed(stream.Context()) {
-		log.Warn("session refused: it is compressed")
+		err := fmt.Errorf("server: the call is compressed: %w", psi.AbortMalformed)
+		s.door.warn(log, advertiser.ID, err)
 		s.c.Watch.refused(partner.Name, "compressed")
-		return refuse(stream, psi.AbortMalformed)
+		return refuse(stream, err)
 	}
-	if !s.places.take(advertiser.ID) {
-		log.Warn("session refused: no place is free")
-		s.c.Watch.refused(partner.Name, "busy")
-		return refuse(stream, psi.AbortBusy)
+	entered, err := s.door.enter(stream, advertiser.ID)
+	if err != nil {
+		s.door.warn(log, advertiser.ID, err)
+		s.c.Watch.refused(partner.Name, "door")
+		return refuse(stream, err)
 	}
-	defer s.places.leave(advertiser.ID)
+	defer s.door.leave(advertiser.ID)
 	ctx, cancel := context.WithTimeout(stream.Context(), time.Duration(partner.Policy.SessionSeconds)*time.Second)
 	defer cancel()
 	r := &run{s: s, partner: partner, advertiser: advertiser, log: log, started: time.Now()}
 	defer r.close()
 	s.c.Watch.started(partner.Name)
-	err = r.match(ctx, stream)
+	err = r.match(ctx, entered)
 	s.c.Watch.ended(r.summary(err))
 	if err != nil {
 		log.Warn("session failed", "sid", r.sidText(), "code", uint8(session.Code(err)), "error", err, "took", time.Since(r.started))
-		return aborted(session.Code(err))
+		return aborted(err)
 	}
 	return nil
 }
@@ -179,14 +200,24 @@ func compressed(call context.Context) bool {
 }
 
 // refuse ends a call before any session.
-func refuse(stream ampsiv1.Match_SessionServer, code psi.AbortCode) error {
+func refuse(stream ampsiv1.Match_SessionServer, err error) error {
 	// The status below says the same to a peer that did not get the frame.
-	_ = stream.Send(&ampsiv1.Frame{Type: uint32(psi.FrameAbort), Body: []byte{byte(code)}})
-	return aborted(code)
+	_ = stream.Send(&ampsiv1.Frame{Type: uint32(psi.FrameAbort), Body: []byte{byte(session.Code(err))}})
+	return aborted(err)
 }
 
-// aborted is the status of a call that ended with ABORT (PROTOCOL.md §13).
-func aborted(code psi.AbortCode) error { return status.Error(codes.Aborted, code.Error()) }
+// aborted is the status of a call that ended with ABORT (PROTOCOL.md §13). To who
+// may come back it says when, as google.rpc.RetryInfo.
+func aborted(err error) error {
+	st := status.New(codes.Aborted, session.Code(err).Error())
+	var b *busyError
+	if errors.As(err, &b) {
+		if with, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(b.after)}); err == nil {
+			st = with
+		}
+	}
+	return st.Err()
+}
 
 // caller says which partner is at the other end. The handshake has let only
 // partners in; one that was removed since is refused here.
