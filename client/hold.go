@@ -118,7 +118,7 @@ func (r *run) answer(ctx context.Context) (err error) {
 	defer func() { r.end(s, err) }()
 	queries, err := s.ReadOpenQ(ctx, snapshotTime, c.journal.see)
 	if err != nil {
-		return c.refusedTerms(err)
+		return c.refused(stream, err)
 	}
 	if err := c.journal.charge(c.c.Platform, c.c.Policy.Epoch(time.Now()), queries, c.c.Policy.MaxEvaluations); err != nil {
 		return err
@@ -176,16 +176,6 @@ func (r *run) end(s *session.Session, err error) {
 		s.Drain()
 	}
 	r.report.finish(s, err)
-}
-
-// refusedTerms says under which policy the platform would not open a session. The
-// platform has not said under which it would: an ABORT is a code and no more.
-func (c *Client) refusedTerms(err error) error {
-	var refused *session.PeerAbort
-	if errors.As(err, &refused) && refused.Code == psi.AbortTerms {
-		return fmt.Errorf("client: the platform holds another policy than %x, or has not agreed to what was asked: %w", c.c.Policy.Hash(), err)
-	}
-	return err
 }
 
 func (c *Client) session(platform identity.Peer) session.Config {

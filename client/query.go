@@ -89,7 +89,7 @@ func (r *run) ask(ctx context.Context, size uint64) (err error) {
 	seed := psi.NewSeed() // of this session only
 	defer seed.Destroy()
 	if err := s.ReadOpenH(ctx, seed, r.c.journal.see); err != nil {
-		return r.c.refusedTerms(err)
+		return r.c.refused(stream, err)
 	}
 	sid := s.SID()
 	r.c.c.Log.InfoContext(ctx, "session opened", "sid", fmt.Sprintf("%x", sid), "queries", size, "entries", s.Entries())
