@@ -26,12 +26,15 @@ import (
 
 type serveCommand struct {
 	storeFlag
-	Identity    string        `required:"" type:"path" help:"Directory of the platform's identity, made by keygen."`
-	Partners    string        `required:"" type:"path" help:"JSON list of {\"name\", \"id\", \"policy\"}: the advertisers that may connect, and the policy agreed with each; without one, the default policy."`
-	Listen      string        `required:"" placeholder:"HOST:PORT" help:"Address to listen on."`
-	Dir         string        `type:"path" help:"Private directory for what a session keeps on disk while it runs. Default: IDENTITY/work."`
-	MaxSessions int           `default:"16" help:"Sessions at once, over all partners; a partner has a quarter of them."`
-	Drain       time.Duration `default:"10m" help:"How long a stop waits for running sessions."`
+	Identity       string        `required:"" type:"path" help:"Directory of the platform's identity, made by keygen."`
+	Partners       string        `required:"" type:"path" help:"JSON list of {\"name\", \"id\", \"policy\"}: the advertisers that may connect, and the policy agreed with each; without one, the default policy."`
+	Listen         string        `required:"" placeholder:"HOST:PORT" help:"Address to listen on."`
+	Dir            string        `type:"path" help:"Private directory for what a session keeps on disk while it runs. Default: IDENTITY/work."`
+	MaxSessions    int           `default:"16" help:"Sessions at once, over all partners; a partner has a quarter of them."`
+	SessionEvery   time.Duration `default:"10s" help:"How often a partner may start a session, on average; each costs a snapshot. 32 may come without a pause."`
+	MaxConnections int           `default:"512" help:"Connections at once."`
+	PerAddress     int           `default:"64" help:"Connections at once from one address (IPv6: from one /64); -1 is no limit, for a platform behind a proxy."`
+	Drain          time.Duration `default:"10m" help:"How long a stop waits for running sessions."`
 
 	RequireSignedPolicy bool   `help:"Start only if every partner's policy is signed by the partner and by this platform (FILE.sig beside the policy)."`
 	Operations          string `placeholder:"HOST:PORT" help:"Private address for /metrics (Prometheus), /healthz and /readyz. Traces go where OTEL_EXPORTER_OTLP_ENDPOINT says, if anywhere."`
@@ -67,6 +70,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	o.certificate(i.Expires())
 	p, err := startPlatform(c.Listen, server.Config{
 		Identity: i, Store: db, Partners: partners, Dir: c.Dir, MaxSessions: c.MaxSessions,
+		SessionEvery: c.SessionEvery, MaxConnections: c.MaxConnections, PerAddress: c.PerAddress,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Watch: o.watch(),
 	}, traces...)
 	if err != nil {
@@ -169,7 +173,7 @@ func startPlatform(listen string, c server.Config, extra ...grpc.ServerOption) (
 	}
 	s.Register(p.grpc)
 	healthpb.RegisterHealthServer(p.grpc, p.health)
-	go func() { p.done <- p.grpc.Serve(l) }()
+	go func() { p.done <- p.grpc.Serve(s.Limit(l)) }()
 	p.log.Info("serving", "address", p.addr.String(), "id", c.Identity.ID().String(), "partners", len(c.Partners), "certificate_until", c.Identity.Expires().Format(time.DateOnly))
 	return p, nil
 }
