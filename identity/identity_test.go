@@ -60,6 +60,12 @@ func TestEachSidePinsTheOther(t *testing.T) {
 	if err != nil || seen.ID != advertiser.ID() || !seen.Public.Equal(advertiser.Public()) {
 		t.Errorf("server sees %v, %v", seen.ID, err)
 	}
+	if named, err := Named(atServer); err != nil || named != seen.ID {
+		t.Errorf("the certificates name %v, %v", named, err)
+	}
+	if _, err := Named(tls.ConnectionState{}); err == nil {
+		t.Error("no certificates name a company")
+	}
 	other, err := PeerOf(atClient)
 	if err != nil || other.ID != platform.ID() {
 		t.Errorf("client sees %v, %v", other.ID, err)

@@ -155,27 +155,34 @@ func (s *Server) Register(r grpc.ServiceRegistrar) { ampsiv1.RegisterMatchServer
 // Session implements ampsi.v1.Match. Whatever goes wrong, the advertiser learns
 // one code and nothing else.
 func (s *Server) Session(stream ampsiv1.Match_SessionServer) error {
-	advertiser, partner, err := s.caller(stream.Context())
+	state, id, partner, err := s.caller(stream.Context())
 	if err != nil {
 		err = fmt.Errorf("%w: %w", err, psi.AbortAuth)
-		s.door.warn(s.c.Log, advertiser.ID, err)
+		s.door.warn(s.c.Log, identity.ID{}, err)
 		s.c.Watch.refused("", "unknown")
 		return refuse(stream, err)
 	}
 	log := s.c.Log.With("partner", partner.Name)
 	if compressed(stream.Context()) {
 		err := fmt.Errorf("server: the call is compressed: %w", psi.AbortMalformed)
-		s.door.warn(log, advertiser.ID, err)
+		s.door.warn(log, id, err)
 		s.c.Watch.refused(partner.Name, "compressed")
 		return refuse(stream, err)
 	}
-	entered, err := s.door.enter(stream, advertiser.ID)
+	entered, err := s.door.enter(stream, id)
 	if err != nil {
-		s.door.warn(log, advertiser.ID, err)
+		s.door.warn(log, id, err)
 		s.c.Watch.refused(partner.Name, "door")
 		return refuse(stream, err)
 	}
-	defer s.door.leave(advertiser.ID)
+	defer s.door.leave(id)
+	advertiser, err := identity.PeerOf(state)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", err, psi.AbortAuth)
+		s.door.warn(log, id, err)
+		s.c.Watch.refused(partner.Name, "unknown")
+		return refuse(stream, err)
+	}
 	ctx, cancel := context.WithTimeout(stream.Context(), time.Duration(partner.Policy.SessionSeconds)*time.Second)
 	defer cancel()
 	r := &run{s: s, partner: partner, advertiser: advertiser, log: log, started: time.Now()}
@@ -220,23 +227,27 @@ func aborted(err error) error {
 }
 
 // caller says which partner is at the other end. The handshake has let only
-// partners in; one that was removed since is refused here.
-func (s *Server) caller(ctx context.Context) (identity.Peer, *Partner, error) {
+// partners in; one that was removed since is refused here. It is cheap, for a peer
+// may make any number of calls: who comes through the door is looked at again.
+func (s *Server) caller(ctx context.Context) (tls.ConnectionState, identity.ID, *Partner, error) {
+	refused := func(err error) (tls.ConnectionState, identity.ID, *Partner, error) {
+		return tls.ConnectionState{}, identity.ID{}, nil, err
+	}
 	p, ok := peer.FromContext(ctx)
 	if !ok {
-		return identity.Peer{}, nil, errors.New("server: the connection has no peer")
+		return refused(errors.New("server: the connection has no peer"))
 	}
 	info, ok := p.AuthInfo.(credentials.TLSInfo)
 	if !ok {
-		return identity.Peer{}, nil, errors.New("server: the connection is not TLS")
+		return refused(errors.New("server: the connection is not TLS"))
 	}
-	at, err := identity.PeerOf(info.State)
+	id, err := identity.Named(info.State)
 	if err != nil {
-		return identity.Peer{}, nil, err
+		return refused(err)
 	}
-	partner := s.partner(at.ID)
+	partner := s.partner(id)
 	if partner == nil {
-		return identity.Peer{}, nil, identity.ErrUnknown
+		return refused(identity.ErrUnknown)
 	}
-	return at, partner, nil
+	return info.State, id, partner, nil
 }
