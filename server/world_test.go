@@ -53,6 +53,10 @@ type world struct {
 
 	sending func(ctx context.Context, f *ampsiv1.Frame) // told of each frame that the platform is about to send
 
+	limits  *server.Config      // what a siege sets, over TCP; nil: memory is the network
+	options []grpc.ServerOption // after the server's own
+	address string
+
 	db       *store.DB
 	server   *server.Server
 	grpc     *grpc.Server
@@ -61,16 +65,19 @@ type world struct {
 
 // inBubble runs a test of a world of its own.
 func inBubble(t *testing.T, agreed *policy.Policy, facts []store.Fact, test func(t *testing.T, w *world)) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		w := &world{t: t, dir: filepath.Join(dir, "work"), url: "sqlite:" + filepath.Join(dir, "users.db"),
-			identity: newIdentity(t, "platform"), policy: agreed, log: new(logbook)}
-		w.shop = w.newAdvertiser("shop")
-		w.start()
-		t.Cleanup(w.stop)
-		w.put(facts...)
-		test(t, w)
-	})
+	synctest.Test(t, func(t *testing.T) { test(t, newWorld(t, agreed, facts, nil)) })
+}
+
+func newWorld(t *testing.T, agreed *policy.Policy, facts []store.Fact, limits *server.Config, o ...grpc.ServerOption) *world {
+	t.Helper()
+	dir := t.TempDir()
+	w := &world{t: t, dir: filepath.Join(dir, "work"), url: "sqlite:" + filepath.Join(dir, "users.db"),
+		identity: newIdentity(t, "platform"), policy: agreed, log: new(logbook), limits: limits, options: o}
+	w.shop = w.newAdvertiser("shop")
+	w.start()
+	t.Cleanup(w.stop)
+	w.put(facts...)
+	return w
 }
 
 // start opens the store and serves the partners.
@@ -79,13 +86,33 @@ func (w *world) start() {
 	var err error
 	w.db, err = store.Open(w.t.Context(), w.url)
 	must(w.t, err)
-	w.server, err = server.New(server.Config{Identity: w.identity, Store: w.db, Partners: w.partners, Dir: w.dir, MaxSessions: w.places,
-		Log: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	c := server.Config{Identity: w.identity, Store: w.db, Partners: w.partners, Dir: w.dir, MaxSessions: w.places,
+		Log: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	if w.limits != nil {
+		c.MaxConnections, c.PerAddress, c.SessionEvery = w.limits.MaxConnections, w.limits.PerAddress, w.limits.SessionEvery
+	}
+	w.server, err = server.New(c)
 	must(w.t, err)
-	w.listener = bufconn.Listen(1 << 20)
-	w.grpc = grpc.NewServer(append(server.GRPCOptions(), grpc.Creds(credentials.NewTLS(w.server.TLS())), grpc.ChainStreamInterceptor(w.serve))...)
+	w.grpc = grpc.NewServer(slices.Concat(server.GRPCOptions(), w.options,
+		[]grpc.ServerOption{grpc.Creds(credentials.NewTLS(w.server.TLS())), grpc.ChainStreamInterceptor(w.serve)})...)
 	w.server.Register(w.grpc)
-	go w.grpc.Serve(w.listener)
+	if w.limits == nil {
+		w.listener = bufconn.Listen(1 << 20)
+		go w.grpc.Serve(w.listener)
+		return
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(w.t, err)
+	w.address = l.Addr().String()
+	go w.grpc.Serve(w.server.Limit(l))
+}
+
+// reach connects to the platform.
+func (w *world) reach(ctx context.Context) (net.Conn, error) {
+	if w.limits == nil {
+		return w.listener.DialContext(ctx)
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", w.address)
 }
 
 // stop stops as an operator who won't wait.
@@ -220,7 +247,7 @@ func (a *advertiser) dial(o ...grpc.DialOption) *grpc.ClientConn {
 }
 
 func (a *advertiser) connect(ctx context.Context, _ string) (net.Conn, error) {
-	conn, err := a.w.listener.DialContext(ctx)
+	conn, err := a.w.reach(ctx)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.conns = append(a.conns, conn)

@@ -1,0 +1,309 @@
+package server_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	_ "google.golang.org/grpc/encoding/gzip" // as a program around the server may have it
+	"google.golang.org/protobuf/proto"
+
+	"github.com/overlap-psi/overlap/identity"
+	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
+)
+
+// Connections that are opened and come no further are ended by the platform.
+func TestSiegeOfHalfOpenConnections(t *testing.T) {
+	slowly := func(s *siege, conn net.Conn, text []byte) error {
+		for i := range text {
+			if _, err := conn.Write(text[i : i+1]); err != nil {
+				return err
+			}
+			time.Sleep(handshake / 10)
+		}
+		return s.until(conn)
+	}
+	preface := []byte(http2.ClientPreface)
+	besiege(t,
+		attack{"TCP, and nothing", 60, func(s *siege, conn net.Conn) error { return s.until(conn) }},
+		attack{"TLS a byte at a time", 20, func(s *siege, conn net.Conn) error {
+			return slowly(s, conn, append([]byte{22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3}, make([]byte, 500)...))
+		}},
+		attack{"a ClientHello of 16 MiB", 8, func(s *siege, conn net.Conn) error {
+			// A record of 16 KiB and a message of 2^24-1 bytes, of which there is more and more.
+			head := append([]byte{22, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff}, make([]byte, 1<<14-4)...)
+			for {
+				if _, err := conn.Write(head); err != nil {
+					return err
+				}
+				head = append([]byte{22, 3, 1, 0x40, 0}, make([]byte, 1<<14)...)
+			}
+		}},
+		attack{"TLS, and nothing", 30, func(s *siege, conn net.Conn) error {
+			t, err := shown(conn, s.shop.identity, s.identity.ID())
+			if err != nil {
+				return err
+			}
+			return s.until(t)
+		}},
+		attack{"the preface a byte at a time", 15, func(s *siege, conn net.Conn) error {
+			t, err := shown(conn, s.shop.identity, s.identity.ID())
+			if err != nil {
+				return err
+			}
+			return slowly(s, t, preface)
+		}},
+		attack{"half of a frame", 15, func(s *siege, conn net.Conn) error {
+			t, err := shown(conn, s.shop.identity, s.identity.ID())
+			if err == nil {
+				_, err = t.Write(append(preface, 0, 0, 18, 4, 0, 0, 0, 0, 0, 0, 3)) // SETTINGS of 18 bytes
+			}
+			if err != nil {
+				return err
+			}
+			return s.until(t)
+		}},
+	)
+}
+
+// Strangers get no further than the handshake.
+func TestSiegeByStrangers(t *testing.T) {
+	nobody := newIdentity(t, "nobody")
+	try := func(who func(*siege) *identity.Identity, change ...func(*tls.Config)) func(*siege, net.Conn) error {
+		return func(s *siege, conn net.Conn) error {
+			c, err := shown(conn, who(s), s.identity.ID(), change...)
+			if err != nil {
+				return err
+			}
+			r, err := speak(c)
+			if err == nil {
+				err = errors.Join(r.call(1), r.out.Flush())
+			}
+			if err != nil {
+				return err
+			}
+			for {
+				f, err := r.ReadFrame()
+				if err != nil {
+					return err
+				}
+				if f.Header().Type == http2.FrameSettings && !s.over.Load() {
+					t.Error("a stranger speaks HTTP/2 with the platform")
+				}
+			}
+		}
+	}
+	partner := func(s *siege) *identity.Identity { return s.shop.identity }
+	besiege(t,
+		attack{"nobody's certificate", 8, try(func(*siege) *identity.Identity { return nobody })},
+		attack{"no certificate", 4, try(partner, func(c *tls.Config) { c.Certificates = nil })},
+		attack{"TLS 1.2", 4, try(partner, func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12 })},
+		attack{"no ALPN", 4, try(partner, func(c *tls.Config) { c.NextProtos = nil })},
+		attack{"another ALPN", 4, try(partner, func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} })},
+		attack{"no TLS", 4, func(s *siege, conn net.Conn) error {
+			r, err := speak(conn)
+			if err == nil {
+				err = errors.Join(r.call(1), r.out.Flush())
+			}
+			if err == nil {
+				_, err = io.Copy(io.Discard, conn)
+			}
+			return errors.Join(err, io.EOF)
+		}},
+		attack{"noise", 4, func(s *siege, conn net.Conn) error {
+			for b := bytes.Repeat([]byte{0xaa, 22, 3, 3}, 4096); ; {
+				if _, err := conn.Write(b); err != nil {
+					return err
+				}
+			}
+		}},
+	)
+}
+
+// flood writes as a partner what means little, thousands of times a second, while
+// the answers are read. With the pauses the attackers don't take the processor from
+// the platform, with which they share it here.
+func flood(batch uint32, write func(r *raw, i uint32) error) func(*siege, net.Conn) error {
+	return func(s *siege, conn net.Conn) error {
+		r, err := s.speak(conn)
+		if err != nil {
+			return err
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- r.listen() }()
+		for i := uint32(0); !s.over.Load() && err == nil; i++ {
+			r.mu.Lock()
+			err = write(r, i)
+			if i%batch == 0 {
+				err = errors.Join(err, r.out.Flush())
+			}
+			r.mu.Unlock()
+			if i%batch == 0 {
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+		conn.Close()
+		return errors.Join(err, <-ended)
+	}
+}
+
+// Floods of frames that mean little.
+func TestSiegeOfFloods(t *testing.T) {
+	besiege(t,
+		attack{"PING", 3, flood(50, func(r *raw, i uint32) error { return r.WritePing(false, [8]byte{byte(i)}) })},
+		attack{"SETTINGS", 3, flood(50, func(r *raw, i uint32) error {
+			return r.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: i % 100}, http2.Setting{ID: http2.SettingHeaderTableSize, Val: i})
+		})},
+		attack{"rapid reset", 3, flood(50, func(r *raw, i uint32) error {
+			return errors.Join(r.call(2*i+1), r.WriteRSTStream(2*i+1, http2.ErrCodeCancel))
+		})},
+		attack{"calls without end", 3, flood(50, func(r *raw, i uint32) error { return r.call(2*i + 1) })},
+		// The platform resets what is wrong (CVE-2025-8671).
+		attack{"made to reset", 3, flood(50, func(r *raw, i uint32) error {
+			return errors.Join(r.call(2*i+1), r.WriteWindowUpdate(2*i+1, 1<<31-1), r.WriteWindowUpdate(2*i+1, 1<<31-1))
+		})},
+		attack{"empty DATA", 3, flood(50, func(r *raw, i uint32) error {
+			if i == 0 {
+				return r.call(1)
+			}
+			return r.WriteData(1, false, nil)
+		})},
+		attack{"PRIORITY", 2, flood(50, func(r *raw, i uint32) error { return r.WritePriority(2*i+1, http2.PriorityParam{StreamDep: 2*i + 3}) })},
+		attack{"unheard frames", 2, flood(50, func(r *raw, i uint32) error { return r.WriteRawFrame(0xee, 0, i, make([]byte, 100)) })},
+		attack{"WINDOW_UPDATE", 2, flood(50, func(r *raw, i uint32) error { return r.WriteWindowUpdate(0, 1) })},
+	)
+}
+
+// Bombs: headers and messages that are larger than they look, or than they may be.
+func TestSiegeOfBombs(t *testing.T) {
+	bomb := squeezed(t, 256<<20)
+	message := func(compressed byte, length uint32, first []byte) []byte {
+		return append(binary.BigEndian.AppendUint32([]byte{compressed}, length), first...)
+	}
+	send := func(r *raw, i uint32, body []byte, more ...string) error {
+		err := r.call(2*i+1, more...)
+		for len(body) > 0 && err == nil {
+			n := min(len(body), 16<<10)
+			err = r.WriteData(2*i+1, false, body[:n])
+			body = body[n:]
+		}
+		return err
+	}
+	part := bytes.Repeat([]byte{0}, 10<<10)
+	besiege(t,
+		attack{"a header without end", 3, flood(2, func(r *raw, i uint32) error {
+			if i == 0 {
+				return r.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0x00, 1, 'x', 0x7f, 0xff, 0xff, 0xff, 0x07}})
+			}
+			return r.WriteContinuation(1, false, part)
+		})},
+		attack{"one entry, thousands of times", 3, flood(2, func(r *raw, i uint32) error {
+			// 4000 bytes in the table of headers once, then a byte each.
+			block := append([]byte{0x40, 1, 'x', 0x7f, 0xa1, 0x1e}, bytes.Repeat([]byte{'a'}, 4000)...)
+			return r.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: append(block, bytes.Repeat([]byte{0xbe}, 10_000)...), EndHeaders: true})
+		})},
+		attack{"a message of 1 GiB", 3, flood(2, func(r *raw, i uint32) error { return send(r, i, message(0, 1<<30, part)) })},
+		attack{"a message of 4 GiB", 3, flood(2, func(r *raw, i uint32) error { return send(r, i, message(0, 1<<32-1, part)) })},
+		attack{"1 MiB that never comes whole", 3, flood(2, func(r *raw, i uint32) error { return send(r, i, message(0, 1<<20, part)) })},
+		attack{"gzip", 3, flood(2, func(r *raw, i uint32) error {
+			return send(r, i, message(1, uint32(len(bomb)), bomb), "grpc-encoding", "gzip")
+		})},
+		attack{"gzip that is not declared", 3, flood(2, func(r *raw, i uint32) error {
+			return send(r, i, message(1, uint32(len(bomb)), bomb))
+		})},
+	)
+}
+
+// squeezed is so many zeros.
+func squeezed(t *testing.T, n int) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	for zeros := make([]byte, 1<<20); n > 0; n -= len(zeros) {
+		if _, err := z.Write(zeros); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// Peers that read nothing, or take nothing, from each of many connections.
+func TestSiegeByPeersThatDoNotRead(t *testing.T) {
+	shut := http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}
+	calls := func(r *raw, body []byte) (err error) {
+		for i := range uint32(4) {
+			err = errors.Join(err, r.call(2*i+1))
+			if body != nil {
+				err = errors.Join(err, r.WriteData(2*i+1, false, body))
+			}
+		}
+		return errors.Join(err, r.out.Flush())
+	}
+	open := framed(t, hello(t, agreed(t, "max_releases = 100")))
+	besiege(t,
+		attack{"no window", 30, func(s *siege, conn net.Conn) error {
+			r, err := s.speak(conn, shut)
+			if err == nil {
+				err = calls(r, open)
+			}
+			return stay(s, r, err)
+		}},
+		attack{"not reading", 30, func(s *siege, conn net.Conn) error {
+			r, err := s.speak(conn)
+			if err == nil {
+				err = calls(r, open)
+			}
+			for err == nil && !s.over.Load() { // what has to be answered
+				_ = conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+				err = errors.Join(r.WriteSettings(), r.out.Flush())
+			}
+			for errors.Is(err, os.ErrDeadlineExceeded) && !s.over.Load() {
+				time.Sleep(10 * time.Millisecond)
+			}
+			return err
+		}},
+		attack{"no HELLO", 60, func(s *siege, conn net.Conn) error {
+			r, err := s.speak(conn)
+			if err == nil {
+				err = calls(r, nil)
+			}
+			return stay(s, r, err)
+		}},
+	)
+}
+
+// stay answers what HTTP/2 asks and does nothing else until the siege is over.
+func stay(s *siege, r *raw, err error) error {
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- r.listen() }()
+	for !s.over.Load() {
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	r.Close()
+	return <-ended
+}
+
+// framed is a message as gRPC sends it.
+func framed(t *testing.T, f *ampsiv1.Frame) []byte {
+	t.Helper()
+	body, err := proto.Marshal(f)
+	must(t, err)
+	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(body))), body...)
+}
