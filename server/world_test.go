@@ -41,7 +41,7 @@ import (
 // lives in a synctest bubble: only the network is memory, and the clock jumps
 // when everybody waits, so that minutes of patience take no time.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	dir      string // the server's
 	url      string // of the store
 	identity *identity.Identity
@@ -55,6 +55,7 @@ type world struct {
 
 	limits  *server.Config      // what a siege sets, over TCP; nil: memory is the network
 	options []grpc.ServerOption // after the server's own
+	running sync.WaitGroup      // calls
 	address string
 
 	db       *store.DB
@@ -68,7 +69,7 @@ func inBubble(t *testing.T, agreed *policy.Policy, facts []store.Fact, test func
 	synctest.Test(t, func(t *testing.T) { test(t, newWorld(t, agreed, facts, nil)) })
 }
 
-func newWorld(t *testing.T, agreed *policy.Policy, facts []store.Fact, limits *server.Config, o ...grpc.ServerOption) *world {
+func newWorld(t testing.TB, agreed *policy.Policy, facts []store.Fact, limits *server.Config, o ...grpc.ServerOption) *world {
 	t.Helper()
 	dir := t.TempDir()
 	w := &world{t: t, dir: filepath.Join(dir, "work"), url: "sqlite:" + filepath.Join(dir, "users.db"),
@@ -128,6 +129,8 @@ func (w *world) restart() {
 }
 
 func (w *world) serve(service any, s grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	w.running.Add(1)
+	defer w.running.Done()
 	return handle(service, &served{s, w.sending})
 }
 
@@ -345,7 +348,7 @@ func (a *advertiser) matchOver(ctx context.Context, conn *grpc.ClientConn, name 
 }
 
 // listFile writes a customers file.
-func listFile(t *testing.T, people []string) string {
+func listFile(t testing.TB, people []string) string {
 	t.Helper()
 	var text strings.Builder
 	text.WriteString("email,phone\n")
@@ -414,7 +417,7 @@ func accountsOf(first, end int) (list []string) {
 }
 
 // agreed is the default policy with other lines, and releases every second.
-func agreed(t *testing.T, lines ...string) *policy.Policy {
+func agreed(t testing.TB, lines ...string) *policy.Policy {
 	t.Helper()
 	document := policy.Default().Bytes()
 	for _, line := range append(lines, "release_step = 1") {
@@ -430,14 +433,14 @@ func agreed(t *testing.T, lines ...string) *policy.Policy {
 	return p
 }
 
-func newIdentity(t *testing.T, name string) *identity.Identity {
+func newIdentity(t testing.TB, name string) *identity.Identity {
 	t.Helper()
 	i, err := identity.New(name)
 	must(t, err)
 	return i
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -445,7 +448,7 @@ func must(t *testing.T, err error) {
 }
 
 // wantCode fails unless err has the code.
-func wantCode(t *testing.T, err error, want psi.AbortCode) {
+func wantCode(t testing.TB, err error, want psi.AbortCode) {
 	t.Helper()
 	if err == nil || session.Code(err) != want {
 		t.Errorf("%v, want code %d", err, want)
@@ -472,7 +475,7 @@ func (l *logbook) String() string {
 
 // failures returns the codes and errors of the sessions that failed, once those
 // that have been told so are over at this end too.
-func (l *logbook) failures(t *testing.T) (codes []psi.AbortCode, errors []string) {
+func (l *logbook) failures(t testing.TB) (codes []psi.AbortCode, errors []string) {
 	t.Helper()
 	synctest.Wait()
 	for line := range strings.Lines(l.String()) {

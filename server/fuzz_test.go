@@ -1,0 +1,188 @@
+package server_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
+	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/server"
+)
+
+// script says what becomes of an advertiser's frames: bytes from a fuzzer, read as
+// operations. When they are used up, every frame is honest.
+type script struct {
+	mu    sync.Mutex
+	bytes []byte
+	model advance
+}
+
+// advance is the model: how many of the frames that the protocol wants next have
+// arrived, each as the honest advertiser made it. One other frame ends it.
+type advance struct {
+	honest []psi.FrameType // arrived in their place
+	lost   bool            // something else has arrived
+	hello  bool            // it was in the place of HELLO, and may have been one
+}
+
+func (a *advance) arrives(f, honest *ampsiv1.Frame, again bool) {
+	switch {
+	case a.lost:
+	case again || !proto.Equal(f, honest):
+		a.lost, a.hello = true, len(a.honest) == 0
+	default:
+		a.honest = append(a.honest, psi.FrameType(f.Type))
+	}
+}
+
+func (s *script) next() byte {
+	if len(s.bytes) == 0 {
+		return 0
+	}
+	b := s.bytes[0]
+	s.bytes = s.bytes[1:]
+	return b
+}
+
+// made is a frame of the fuzzer's own.
+func (s *script) made() *ampsiv1.Frame {
+	f := &ampsiv1.Frame{Type: uint32(s.next() % 24), Seq: uint32(s.next() % 3)}
+	n := min(int(s.next()), len(s.bytes))
+	f.Body, s.bytes = slices.Clone(s.bytes[:n]), s.bytes[n:]
+	if s.next()%2 == 1 {
+		f.Sig = make([]byte, 64)
+		binary.BigEndian.PutUint64(f.Sig, uint64(s.next()))
+	}
+	return f
+}
+
+// change does an operation to a frame, and tells the model what arrives. nil ends
+// the stream.
+func (s *script) change(f *ampsiv1.Frame) (list []*ampsiv1.Frame) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if psi.FrameType(f.Type) == psi.FrameAbort {
+		s.model.lost = true
+		return []*ampsiv1.Frame{f}
+	}
+	was := proto.Clone(f).(*ampsiv1.Frame)
+	switch s.next() % 8 {
+	case 1: // twice
+		list = []*ampsiv1.Frame{f, f}
+	case 2: // another instead
+		list = []*ampsiv1.Frame{s.made(), nil}
+	case 3: // another before
+		list = []*ampsiv1.Frame{s.made(), f, nil}
+	case 4: // a bit
+		if at := int(s.next())<<8 | int(s.next()); len(f.Body) > 0 {
+			f.Body[at%len(f.Body)] ^= 1 << (at % 8)
+		}
+		list = []*ampsiv1.Frame{f}
+	case 5: // another type
+		f.Type = uint32(s.next() % 24)
+		list = []*ampsiv1.Frame{f}
+	case 6: // shorter
+		f.Body = f.Body[:len(f.Body)-min(len(f.Body), 1+int(s.next()))]
+		list = []*ampsiv1.Frame{f}
+	case 7: // the end
+		list = []*ampsiv1.Frame{nil}
+	default:
+		list = []*ampsiv1.Frame{f}
+	}
+	seen := false
+	for _, g := range list {
+		if g == nil {
+			s.model.lost = true
+			continue
+		}
+		s.model.arrives(g, was, seen)
+		seen = seen || proto.Equal(g, was)
+	}
+	return list
+}
+
+// steps are the platform's.
+var steps = []psi.FrameType{psi.FrameOpenQ, psi.FrameBlinded, psi.FrameSeal, psi.FrameRelease}
+
+// allowed is how many of the platform's steps the model allows: one for HELLO, and
+// one more for each frame in its place.
+func (a *advance) allowed() int {
+	n := 0
+	for i, t := range []psi.FrameType{psi.FrameHello, psi.FrameOpenH, psi.FrameEvaluated, psi.FrameTable} {
+		if i < len(a.honest) && a.honest[i] == t {
+			n = i + 1
+		}
+	}
+	if a.hello { // a changed one may still be valid, and what follows it is then another session's
+		n = max(n, 1)
+	}
+	return n
+}
+
+// FuzzAdvertiser sends a platform the frames of a script. Whatever it is, the
+// platform takes no step before the frames that the step rests on have come as they
+// should, answers nothing after ABORT, and is as before when the call is over.
+func FuzzAdvertiser(f *testing.F) {
+	for i, seed := range [][]byte{
+		{}, {0, 0, 0, 0, 0}, {1}, {0, 1}, {0, 0, 1}, {0, 0, 0, 1}, {0, 0, 0, 0, 1}, {7}, {0, 7}, {0, 0, 7}, {0, 0, 0, 7}, {0, 0, 0, 0, 7},
+		{2, 0, 0, 4, 8, 1, 16, 1}, {0, 2, 3, 0, 3, 1, 2, 3, 1, 9}, {0, 0, 3, 5, 1, 0, 0}, {0, 0, 0, 3, 9, 0, 1, 15, 0}, {0, 0, 2, 9, 0, 1, 0, 0},
+		{4, 0, 9}, {0, 4, 0, 200}, {0, 0, 4, 0, 31}, {0, 0, 4, 0x7f, 0xff}, {0, 0, 0, 4, 1, 1}, {0, 0, 0, 0, 4, 0, 1},
+		{5, 1}, {0, 5, 2}, {0, 0, 5, 7}, {0, 0, 0, 5, 23}, {6, 0}, {0, 6, 3}, {0, 0, 6, 31}, {0, 0, 0, 6, 15}, {0, 0, 0, 0, 6, 255},
+	} {
+		if !testing.Short() || i%3 == 0 { // a session takes a second
+			f.Add(seed)
+		}
+	}
+	// One platform for all, on the clock of the world: what a run leaves behind the
+	// next may find.
+	w := newWorld(f, agreed(f, "max_releases = 1000"), members(20),
+		&server.Config{SessionEvery: time.Nanosecond, PerAddress: -1})
+	state, runs := f.TempDir(), 0
+	f.Fuzz(func(t *testing.T, ops []byte) {
+		runs++
+		w.t = t
+		if runs%500 == 0 { // before the releases are used up
+			w.shop = w.newAdvertiser(fmt.Sprintf("shop %d", runs))
+			w.shop.Dir = filepath.Join(state, w.shop.identity.ID().String())
+		}
+		s := &script{bytes: ops}
+		var answers []psi.FrameType
+		w.shop.on = func(m moment, f *ampsiv1.Frame) {
+			if m == got {
+				answers = append(answers, psi.FrameType(f.Type))
+			}
+		}
+		audience := fmt.Sprintf("a%d", runs)
+		conn := w.shop.dial(through(s.change))
+		report, err := w.shop.matchOver(t.Context(), conn, audience, people(0, 5)...)
+		conn.Close()
+		w.running.Wait()
+
+		if at := slices.Index(answers, psi.FrameAbort); at >= 0 && at != len(answers)-1 {
+			t.Errorf("after ABORT: %v", answers)
+		}
+		most := s.model.allowed()
+		for _, a := range answers {
+			if step := slices.Index(steps, a); step >= most {
+				t.Errorf("%v, though of the frames there were only %v", answers, s.model.honest)
+			}
+		}
+		matched := len(w.accounts(w.shop, audience))
+		if most < len(steps) && matched > 0 {
+			t.Errorf("%d accounts matched after %v", matched, s.model.honest)
+		}
+		if !s.model.lost && (err != nil || matched != 5 || report.Session == "") {
+			t.Errorf("an honest session: %v, %d accounts", err, matched)
+		}
+		if files := w.leftovers(); len(files) > 0 {
+			t.Errorf("files are left: %v", files)
+		}
+	})
+}
