@@ -45,9 +45,10 @@ type world struct {
 	mu    sync.Mutex
 	conns []net.Conn
 
-	here, there func(moment, *ampsiv1.Frame)  // told of each frame at the advertiser's and the platform's end
-	instead     func(grpc.ServerStream) error // what the platform does instead of the protocol
-	ended       func()                        // told of each call that ends at the platform
+	here, there func(moment, *ampsiv1.Frame)          // told of each frame at the advertiser's and the platform's end
+	instead     func(grpc.ServerStream) error         // what the platform does instead of the protocol
+	ended       func()                                // told of each call that ends at the platform
+	change      func(*ampsiv1.Frame) []*ampsiv1.Frame // what becomes of the platform's frames; nil: nothing
 }
 
 // moment is when a frame is looked at on its way.
@@ -103,6 +104,9 @@ func (w *world) serve(l net.Listener) {
 			}
 			if w.ended != nil {
 				defer w.ended()
+			}
+			if w.change != nil {
+				s = &changed{s, w.change}
 			}
 			return handle(service, &atPlatform{s, w.there})
 		}))...)

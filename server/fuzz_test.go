@@ -2,18 +2,15 @@ package server_test
 
 import (
 	"encoding/binary"
-	"fmt"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"google.golang.org/protobuf/proto"
 
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
-	"github.com/overlap-psi/overlap/server"
 )
 
 // script says what becomes of an advertiser's frames: bytes from a fuzzer, read as
@@ -140,49 +137,42 @@ func FuzzAdvertiser(f *testing.F) {
 			f.Add(seed)
 		}
 	}
-	// One platform for all, on the clock of the world: what a run leaves behind the
-	// next may find.
-	w := newWorld(f, agreed(f, "max_releases = 1000"), members(20),
-		&server.Config{SessionEvery: time.Nanosecond, PerAddress: -1})
-	state, runs := f.TempDir(), 0
 	f.Fuzz(func(t *testing.T, ops []byte) {
-		runs++
-		w.t = t
-		if runs%500 == 0 { // before the releases are used up
-			w.shop = w.newAdvertiser(fmt.Sprintf("shop %d", runs))
-			w.shop.Dir = filepath.Join(state, w.shop.identity.ID().String())
-		}
-		s := &script{bytes: ops}
-		var answers []psi.FrameType
-		w.shop.on = func(m moment, f *ampsiv1.Frame) {
-			if m == got {
-				answers = append(answers, psi.FrameType(f.Type))
-			}
-		}
-		audience := fmt.Sprintf("a%d", runs)
-		conn := w.shop.dial(through(s.change))
-		report, err := w.shop.matchOver(t.Context(), conn, audience, people(0, 5)...)
-		conn.Close()
-		w.running.Wait()
-
-		if at := slices.Index(answers, psi.FrameAbort); at >= 0 && at != len(answers)-1 {
-			t.Errorf("after ABORT: %v", answers)
-		}
-		most := s.model.allowed()
-		for _, a := range answers {
-			if step := slices.Index(steps, a); step >= most {
-				t.Errorf("%v, though of the frames there were only %v", answers, s.model.honest)
-			}
-		}
-		matched := len(w.accounts(w.shop, audience))
-		if most < len(steps) && matched > 0 {
-			t.Errorf("%d accounts matched after %v", matched, s.model.honest)
-		}
-		if !s.model.lost && (err != nil || matched != 5 || report.Session == "") {
-			t.Errorf("an honest session: %v, %d accounts", err, matched)
-		}
-		if files := w.leftovers(); len(files) > 0 {
-			t.Errorf("files are left: %v", files)
-		}
+		inBubble(t, agreed(t), members(20), func(t *testing.T, w *world) { play(t, w, ops) })
 	})
+}
+
+// play has a session by a script.
+func play(t *testing.T, w *world, ops []byte) {
+	s := &script{bytes: ops}
+	var answers []psi.FrameType
+	w.shop.on = func(m moment, f *ampsiv1.Frame) {
+		if m == got {
+			answers = append(answers, psi.FrameType(f.Type))
+		}
+	}
+	conn := w.shop.dial(through(s.change))
+	report, err := w.shop.matchOver(t.Context(), conn, "spring", people(0, 5)...)
+	conn.Close()
+	synctest.Wait()
+
+	if at := slices.Index(answers, psi.FrameAbort); at >= 0 && at != len(answers)-1 {
+		t.Errorf("after ABORT: %v", answers)
+	}
+	most := s.model.allowed()
+	for _, a := range answers {
+		if step := slices.Index(steps, a); step >= most {
+			t.Errorf("%v, though of the frames there were only %v", answers, s.model.honest)
+		}
+	}
+	matched := len(w.accounts(w.shop, "spring"))
+	if most < len(steps) && matched > 0 {
+		t.Errorf("%d accounts matched after %v", matched, s.model.honest)
+	}
+	if !s.model.lost && (err != nil || matched != 5 || report.Session == "") {
+		t.Errorf("an honest session: %v, %d accounts", err, matched)
+	}
+	if files := w.leftovers(); len(files) > 0 {
+		t.Errorf("files are left: %v", files)
+	}
 }

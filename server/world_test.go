@@ -55,7 +55,6 @@ type world struct {
 
 	limits  *server.Config      // what a siege sets, over TCP; nil: memory is the network
 	options []grpc.ServerOption // after the server's own
-	running sync.WaitGroup      // calls
 	address string
 
 	db       *store.DB
@@ -129,8 +128,6 @@ func (w *world) restart() {
 }
 
 func (w *world) serve(service any, s grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
-	w.running.Add(1)
-	defer w.running.Done()
 	return handle(service, &served{s, w.sending})
 }
 
