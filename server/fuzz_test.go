@@ -48,6 +48,19 @@ func (s *script) next() byte {
 	return b
 }
 
+// flip changes a bit of a frame, counted in bytes from the end of its signature.
+func flip(f *ampsiv1.Frame, at int) {
+	whole := len(f.Body) + len(f.Sig)
+	if whole == 0 {
+		return
+	}
+	if at = whole - 1 - at%whole; at < len(f.Body) {
+		f.Body[at] ^= 1 << (at % 8)
+	} else {
+		f.Sig[at-len(f.Body)] ^= 1 << (at % 8)
+	}
+}
+
 // made is a frame of the fuzzer's own.
 func (s *script) made() *ampsiv1.Frame {
 	f := &ampsiv1.Frame{Type: uint32(s.next() % 24), Seq: uint32(s.next() % 3)}
@@ -78,9 +91,8 @@ func (s *script) change(f *ampsiv1.Frame) (list []*ampsiv1.Frame) {
 	case 3: // another before
 		list = []*ampsiv1.Frame{s.made(), f, nil}
 	case 4: // a bit
-		if at := int(s.next())<<8 | int(s.next()); len(f.Body) > 0 {
-			f.Body[at%len(f.Body)] ^= 1 << (at % 8)
-		}
+		at := int(s.next())<<8 | int(s.next()) // from the end, which is the signature's if there is one
+		flip(f, at)
 		list = []*ampsiv1.Frame{f}
 	case 5: // another type
 		f.Type = uint32(s.next() % 24)
@@ -130,7 +142,7 @@ func FuzzAdvertiser(f *testing.F) {
 	for i, seed := range [][]byte{
 		{}, {0, 0, 0, 0, 0}, {1}, {0, 1}, {0, 0, 1}, {0, 0, 0, 1}, {0, 0, 0, 0, 1}, {7}, {0, 7}, {0, 0, 7}, {0, 0, 0, 7}, {0, 0, 0, 0, 7},
 		{2, 0, 0, 4, 8, 1, 16, 1}, {0, 2, 3, 0, 3, 1, 2, 3, 1, 9}, {0, 0, 3, 5, 1, 0, 0}, {0, 0, 0, 3, 9, 0, 1, 15, 0}, {0, 0, 2, 9, 0, 1, 0, 0},
-		{4, 0, 9}, {0, 4, 0, 200}, {0, 0, 4, 0, 31}, {0, 0, 4, 0x7f, 0xff}, {0, 0, 0, 4, 1, 1}, {0, 0, 0, 0, 4, 0, 1},
+		{4, 0, 9}, {0, 4, 0, 5}, {0, 0, 0, 0, 4, 0, 5}, {0, 4, 0, 200}, {0, 0, 4, 0, 31}, {0, 0, 4, 0x7f, 0xff}, {0, 0, 0, 4, 1, 1}, {0, 0, 0, 0, 4, 0, 1},
 		{5, 1}, {0, 5, 2}, {0, 0, 5, 7}, {0, 0, 0, 5, 23}, {6, 0}, {0, 6, 3}, {0, 0, 6, 31}, {0, 0, 0, 6, 15}, {0, 0, 0, 0, 6, 255},
 	} {
 		if !testing.Short() || i%3 == 0 { // a session takes a second
