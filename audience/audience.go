@@ -243,28 +243,47 @@ func (l *List) Close() error { return l.file.Close() }
 // before count in the Report, and stand for nothing by themselves.
 func (l *List) All() iter.Seq2[consent.Eligible, error] {
 	return func(yield func(consent.Eligible, error) bool) {
+		for e, err := range l.Entries() {
+			if !yield(e.Eligible, err) {
+				return
+			}
+		}
+	}
+}
+
+// Entry is an identifier that may be matched and the row it stands in, the first
+// after the header being 1; blank lines apart, as Report counts them. One that
+// is in several rows is of the first.
+type Entry struct {
+	Eligible consent.Eligible
+	Row      uint64
+}
+
+// Entries is All, with rows.
+func (l *List) Entries() iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
 		if l.started {
-			yield(consent.Eligible{}, errTwice)
+			yield(Entry{}, errTwice)
 			return
 		}
 		l.started = true
 		defer l.Close()
 		for row, err := range l.file.All() {
 			if err != nil {
-				yield(consent.Eligible{}, fmt.Errorf("audience: %w", err))
+				yield(Entry{}, fmt.Errorf("audience: %w", err))
 				return
 			}
 			l.counts.rows++
 			l.read(row)
 			for _, e := range l.kept {
-				if !yield(e, nil) {
+				if !yield(Entry{e, l.counts.rows}, nil) {
 					return
 				}
 			}
 		}
 		r := l.Report()
 		if err := r.check(); err != nil {
-			yield(consent.Eligible{}, err)
+			yield(Entry{}, err)
 		}
 	}
 }

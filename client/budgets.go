@@ -41,7 +41,7 @@ func Budgets(dir string) ([]Budget, error) {
 	}
 	sums := map[key]*Budget{}
 	for _, e := range past {
-		if e.Nonce != nil {
+		if e.Nonce != nil || e.Asked > 0 {
 			continue
 		}
 		k := key{e.Platform, e.Epoch}

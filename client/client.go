@@ -7,9 +7,11 @@
 //	list, err := audience.Open("customers.csv", config.ListOptions())
 //	report, err := c.Match(ctx, "spring", list)
 //
-// In the default mode the platform learns which of its own, consented accounts
-// are on the list; the advertiser learns one noised count at most. Neither raw
-// nor hashed identifiers leave this process.
+// In the default mode, PLearns, the platform learns which of its own, consented
+// accounts are on the list; the advertiser learns one noised count at most. In the
+// others, which a policy has to list, Config.Matched is told which rows matched:
+// in ALearns only the advertiser learns it, in MutualA and MutualP both do. Neither
+// raw nor hashed identifiers leave this machine.
 package client
 
 import (
@@ -42,9 +44,16 @@ type Config struct {
 	// Policy is the document both companies hold; nil means policy.Default.
 	Policy *policy.Policy
 	// Dir is a private directory for the journal, which holds what the platform
-	// has asked, and for sorted tokens while a session runs. Required: the
-	// budget it keeps protects the list.
+	// has asked, and while a session runs for sorted tokens and, where rows are
+	// learned, the list's hashed identifiers. Required: the budget it keeps
+	// protects the list.
 	Dir string
+	// Mode is that of its sessions; zero means PLearns. The Policy must list it.
+	Mode Mode
+	// Matched, if not nil, is told of each identifier of the list that matched, in
+	// the list's order, once a session is complete in which the advertiser learns
+	// them: every mode but PLearns. Its error ends Match.
+	Matched func(Match) error
 	// Progress, if not nil, is told how far a long step has come, often. It must
 	// return at once.
 	Progress func(step string, done, total uint64)
@@ -101,6 +110,12 @@ func New(conn grpc.ClientConnInterface, c Config) (*Client, error) {
 	}
 	if c.Policy == nil {
 		c.Policy = policy.Default()
+	}
+	if c.Mode == 0 {
+		c.Mode = PLearns
+	}
+	if !c.Mode.Valid() {
+		return nil, errors.New("client: Mode is not one of the protocol's")
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

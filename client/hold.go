@@ -7,16 +7,11 @@ import (
 	"time"
 
 	"github.com/overlap-psi/overlap/audience"
-	"github.com/overlap-psi/overlap/consent"
 	"github.com/overlap-psi/overlap/identity"
 	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/session"
 	"github.com/overlap-psi/overlap/table"
 )
-
-// StepList is the first long step: reading the list and evaluating it under the
-// session's key. Its total is unknown, and reported as 0, until it is done.
-const StepList session.Step = "list"
 
 // snapshotTime is how long a platform may take to cut its eligible set.
 const snapshotTime = 30 * time.Minute
@@ -25,87 +20,89 @@ const snapshotTime = 30 * time.Minute
 // the policy refuses such lists. Nothing has left this process.
 var ErrSmall = errors.New("client: the list has fewer people than the policy asks for (min_list)")
 
-// Match runs one session as Holder, in mode P_LEARNS: the platform fills the
-// named audience with those of its consented accounts that are on the list. The
-// list is read once. If the session fails after its start, the receipt so far is
-// in the report beside the error.
-func (c *Client) Match(ctx context.Context, name string, list *audience.List) (*Report, error) {
-	if !session.ValidName(name) {
-		return nil, fmt.Errorf("client: an audience's name is 1 to 64 of a-z 0-9 . _ -")
-	}
-	started := time.Now()
-	key := psi.NewKey() // of this session only
-	defer key.Destroy()
-	tokens, counts, err := c.evaluate(ctx, key, list)
+// hold is a session as Holder, P_LEARNS and MUTUAL_P: the platform asks, and the
+// list's table goes there.
+func (r *run) hold(ctx context.Context, list *audience.List) error {
+	r.key = psi.NewKey() // of this session only
+	counts, err := r.evaluate(ctx, list)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer func() {
-		// Without the session's key its tokens are noise, but none are meant to stay.
-		if err := tokens.Remove(); err != nil {
-			c.c.Log.WarnContext(ctx, "the session's table could not be removed", "error", err)
-		}
-	}()
-	if tokens.Entries() > c.c.Policy.MaxNHat {
-		return nil, fmt.Errorf("client: the list is longer than the policy allows in a session (max_n_hat): %w", psi.AbortBudget)
+	if r.tokens.Entries() > r.c.c.Policy.MaxNHat {
+		return fmt.Errorf("client: the list is longer than the policy allows in a session (max_n_hat): %w", psi.AbortBudget)
 	}
-	report := c.newReport(name, list.Report(), counts, tokens.Entries())
-	if report.Small && c.c.Policy.Hygiene.RefuseSmall {
-		return nil, ErrSmall
+	r.report = r.c.newReport(r.name, list.Report(), counts, r.tokens.Entries())
+	if err := r.tooSmall(); err != nil {
+		return err
 	}
-	err = c.hold(ctx, name, key, tokens, report)
-	report.Duration = time.Since(started)
-	return report, err
+	return r.answer(ctx)
 }
 
 // evaluate makes the session's table of the whole list: one entry for each
-// distinct identifier, and pads.
-func (c *Client) evaluate(ctx context.Context, key *psi.Key, list *audience.List) (*table.Table, table.Counts, error) {
-	b, err := table.NewBuilder(table.Options{Dir: c.c.spill(), TokenLen: session.TokenLen})
+// distinct identifier, and pads. Where claims will come, it keeps which row is
+// behind which token.
+func (r *run) evaluate(ctx context.Context, list *audience.List) (table.Counts, error) {
+	o := table.Options{Dir: r.c.c.spill(), TokenLen: session.TokenLen}
+	b, err := table.NewBuilder(o)
 	if err != nil {
-		return nil, table.Counts{}, err
+		return table.Counts{}, err
 	}
 	defer b.Close()
+	if r.c.c.Mode.Claims() {
+		if err := r.register(); err != nil {
+			return table.Counts{}, err
+		}
+		if r.behind, err = table.NewQueries(o); err != nil {
+			return table.Counts{}, err
+		}
+	}
 	in, outs := make([]psi.Input, 0, psi.ChunkElems), make([]psi.Output, psi.ChunkElems)
 	done := uint64(0)
-	c.progress(StepList, 0, 0)
+	r.c.progress(StepList, 0, 0)
 	flush := func() error {
-		key.Evaluate(outs[:len(in)], in)
-		err := b.Add(outs[:len(in)])
+		outs := outs[:len(in)]
+		r.key.Evaluate(outs, in)
+		err := b.Add(outs)
+		if err == nil && r.behind != nil {
+			err = r.behind.Add(outs, done)
+		}
 		done += uint64(len(in))
-		c.progress(StepList, done, 0)
+		r.c.progress(StepList, done, 0)
 		clear(in)
 		clear(outs)
 		in = in[:0]
 		return err
 	}
-	var e consent.Eligible
-	for e, err = range list.All() {
+	for e, err := range list.Entries() {
 		if err == nil {
 			err = ctx.Err()
 		}
-		if err != nil {
-			return nil, table.Counts{}, err
+		if err == nil && r.list != nil {
+			err = r.list.Add(e.Eligible, e.Row)
 		}
-		if in = append(in, e.Input()); len(in) == cap(in) {
+		if err != nil {
+			return table.Counts{}, err
+		}
+		if in = append(in, e.Eligible.Input()); len(in) == cap(in) {
 			if err := flush(); err != nil {
-				return nil, table.Counts{}, err
+				return table.Counts{}, err
 			}
 		}
 	}
 	if err := flush(); err != nil {
-		return nil, table.Counts{}, err
+		return table.Counts{}, err
 	}
-	c.progress(StepList, done, done)
+	r.c.progress(StepList, done, done)
 	pads := psi.NewSeed()
 	defer pads.Destroy()
-	t, err := b.Seal(ctx, "", pads)
-	return t, b.Counts(), err
+	r.tokens, err = b.Seal(ctx, "", pads)
+	return b.Counts(), err
 }
 
-// hold is the session, one step a line; session's package comment has the
+// answer is the session, one step a line; session's package comment has the
 // other side.
-func (c *Client) hold(ctx context.Context, name string, key *psi.Key, tokens *table.Table, report *Report) (err error) {
+func (r *run) answer(ctx context.Context) (err error) {
+	c := r.c
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.c.Policy.SessionSeconds)*time.Second)
 	defer cancel()
 	stream, platform, hangUp, err := c.open(ctx)
@@ -113,18 +110,12 @@ func (c *Client) hold(ctx context.Context, name string, key *psi.Key, tokens *ta
 		return err
 	}
 	defer hangUp()
-	s, err := session.Ask(ctx, stream, c.session(platform), name)
+	s, err := session.Ask(ctx, stream, c.session(platform), c.c.Mode, r.name)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	defer func() {
-		if err != nil {
-			s.Abort(err)
-			s.Drain()
-		}
-		report.finish(s, err)
-	}()
+	defer func() { r.end(s, err) }()
 	queries, err := s.ReadOpenQ(ctx, snapshotTime, c.journal.see)
 	if err != nil {
 		return c.refusedTerms(err)
@@ -132,24 +123,59 @@ func (c *Client) hold(ctx context.Context, name string, key *psi.Key, tokens *ta
 	if err := c.journal.charge(c.c.Platform, c.c.Policy.Epoch(time.Now()), queries, c.c.Policy.MaxEvaluations); err != nil {
 		return err
 	}
-	if err := s.OpenH(ctx, key, tokens.Entries(), tokens.Root()); err != nil {
+	if err := s.OpenH(ctx, r.key, r.tokens.Entries(), r.tokens.Root(), session.Snapshot{}); err != nil {
 		return err
 	}
 	sid := s.SID()
-	c.c.Log.InfoContext(ctx, "session opened", "sid", fmt.Sprintf("%x", sid), "queries", queries, "entries", tokens.Entries())
+	c.c.Log.InfoContext(ctx, "session opened", "sid", fmt.Sprintf("%x", sid), "queries", queries, "entries", r.tokens.Entries())
 	if err := s.Evaluate(ctx); err != nil {
 		return err
 	}
 	if err := s.ReadSeal(ctx); err != nil {
 		return err
 	}
-	if err := s.SendTable(ctx, tokens.Chunks(session.TableChunk())); err != nil {
+	if err := s.SendTable(ctx, r.tokens.Chunks(session.TableChunk())); err != nil {
 		return err
 	}
-	if report.count, err = s.ReadRelease(ctx); err != nil {
+	if s.Mode().Claims() {
+		if err := r.takeClaims(ctx, s); err != nil {
+			return err
+		}
+	} else if r.report.count, err = s.ReadRelease(ctx); err != nil {
 		return err
 	}
 	return s.CloseHolder(ctx)
+}
+
+// takeClaims learns which of the list's identifiers the platform asked about.
+func (r *run) takeClaims(ctx context.Context, s *session.Session) error {
+	behind := r.behind.Lookup()
+	defer behind.Close()
+	_, err := s.ReadClaims(ctx, func(token psi.Token) (psi.Input, bool, error) {
+		place, found, err := behind.Find(token)
+		if err != nil || !found {
+			return psi.Input{}, false, err
+		}
+		e, _, err := r.list.At(place)
+		if err != nil {
+			return psi.Input{}, false, err
+		}
+		return e.Input(), true, nil
+	})
+	if err == nil {
+		r.matches = behind.Matches()
+	}
+	return err
+}
+
+// end tells the platform why the session ends, if it failed, and reports what
+// there is of it.
+func (r *run) end(s *session.Session, err error) {
+	if err != nil {
+		s.Abort(err)
+		s.Drain()
+	}
+	r.report.finish(s, err)
 }
 
 // refusedTerms says under which policy the platform would not open a session. The

@@ -22,11 +22,15 @@ import (
 // this epoch.
 var ErrBudget = errors.New("client: the platform's questions for this epoch are used up")
 
+// ErrAsked says that this company would ask a platform more than the policy lets
+// it ask in this epoch. The platform counts too; this spares it the question.
+var ErrAsked = errors.New("client: this company's questions for this epoch are used up")
+
 // errReplayed is an OPEN that came before.
 var errReplayed = fmt.Errorf("client: this nonce has been used: %w", psi.AbortReplay)
 
-// journal is the advertiser's durable memory: what each platform has asked, and
-// which OPENs it has sent. In P_LEARNS the platform could enumerate the list by
+// journal is the advertiser's durable memory: what each platform has asked, what
+// it was asked, and which OPENs it has sent. In P_LEARNS the platform could enumerate the list by
 // asking again and again, and this is what stops it, so an entry is on disk
 // before the answer it covers leaves. It holds no identifier and no token.
 //
@@ -45,6 +49,7 @@ type entry struct {
 	Until    time.Time    `json:"until,omitzero"`  // the nonce counts as seen until then
 	Epoch    uint64       `json:"epoch,omitempty"`
 	Queries  uint64       `json:"queries,omitempty"`
+	Asked    uint64       `json:"asked,omitempty"` // of the platform, by this company
 }
 
 // journalFile is the journal's name in its directory.
@@ -75,22 +80,32 @@ func (j *journal) see(_ context.Context, peer identity.ID, nonce [32]byte, until
 // charge admits n questions of a platform in an epoch, or returns ErrBudget if
 // they would exceed the limit. A charge is never taken back.
 func (j *journal) charge(platform identity.ID, epoch, n, limit uint64) error {
-	err := j.append(func(past []entry) (entry, error) {
-		asked := uint64(0)
-		for _, e := range past {
-			if e.Platform == platform && e.Epoch == epoch {
-				asked += e.Queries
+	e := entry{Platform: platform, Epoch: epoch, Queries: n}
+	return j.within(e, n, limit, ErrBudget, func(e *entry) uint64 { return e.Queries })
+}
+
+// ask is charge for what this company asks of a platform; its error is ErrAsked.
+func (j *journal) ask(platform identity.ID, epoch, n, limit uint64) error {
+	e := entry{Platform: platform, Epoch: epoch, Asked: n}
+	return j.within(e, n, limit, ErrAsked, func(e *entry) uint64 { return e.Asked })
+}
+
+// within appends e, of amount n, unless that and what the same platform and epoch
+// have already exceed the limit: then its error wraps spent and psi.AbortBudget.
+func (j *journal) within(e entry, n, limit uint64, spent error, amount func(*entry) uint64) error {
+	return j.append(func(past []entry) (entry, error) {
+		sum := uint64(0)
+		for i := range past {
+			if past[i].Platform == e.Platform && past[i].Epoch == e.Epoch {
+				sum += amount(&past[i])
 			}
 		}
-		if n > limit || asked > limit-n {
-			return entry{}, ErrBudget
+		if n > limit || sum > limit-n {
+			return entry{}, fmt.Errorf("%w: %w", spent, psi.AbortBudget)
 		}
-		return entry{Time: time.Now(), Platform: platform, Epoch: epoch, Queries: n}, nil
+		e.Time = time.Now()
+		return e, nil
 	})
-	if errors.Is(err, ErrBudget) {
-		return fmt.Errorf("%w: %w", err, psi.AbortBudget)
-	}
-	return err
 }
 
 // append decides on the next entry from all before it and makes it durable, with

@@ -38,7 +38,7 @@ func TestReport(t *testing.T) {
 		w.Log = slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		r, err := w.match(t.Context(), "spring", 20, 400)
 		must(t, err)
-		if r.Audience != "spring" || r.Platform != w.platform.ID() || r.List.Rows != 400 || r.List.Kept.Email != 400 ||
+		if r.Mode != "P_LEARNS" || r.Matched != nil || r.Audience != "spring" || r.Platform != w.platform.ID() || r.List.Rows != 400 || r.List.Kept.Email != 400 ||
 			r.People != 400 || !r.Small || r.Display != "exact" || r.Distinct != 400 || r.Collided != 0 || r.Entries != 1024 || r.Queries != 1024 || r.Epsilon != "1/2" || r.Tau != 100 {
 			t.Errorf("report %+v", r)
 		}
@@ -68,7 +68,7 @@ func TestReport(t *testing.T) {
 		must(t, err)
 		var fields map[string]any
 		must(t, json.Unmarshal(text, &fields))
-		for _, name := range []string{"audience", "platform", "session", "list", "people", "small", "distinct", "collided", "entries", "queries", "count",
+		for _, name := range []string{"mode", "audience", "platform", "session", "list", "people", "small", "distinct", "collided", "entries", "queries", "count",
 			"rate", "released", "display", "epsilon", "tau", "bytes_sent", "nanoseconds"} {
 			if _, ok := fields[name]; !ok {
 				t.Errorf("the report's JSON lacks %q", name)

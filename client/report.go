@@ -13,19 +13,21 @@ import (
 
 // Report is what an advertiser learns of a session, and what left its machine.
 type Report struct {
-	Audience string      `json:"audience"`
+	Mode     string      `json:"mode"`
+	Audience string      `json:"audience"` // empty in A_LEARNS
 	Platform identity.ID `json:"platform"`
 	Session  string      `json:"session,omitempty"` // id, hexadecimal; empty if none was opened
 
 	List     audience.Report `json:"list"`     // what became of every row; local
 	People   uint64          `json:"people"`   // on the list, as the policy counts them: the larger of its e-mails and its phones
 	Small    bool            `json:"small"`    // fewer than the policy asks for (min_list)
-	Distinct uint64          `json:"distinct"` // identifiers evaluated
+	Distinct uint64          `json:"distinct"` // identifiers evaluated or, in A_LEARNS and MUTUAL_A, asked about
 	Collided uint64          `json:"collided"` // left out since two had one token; expect 0
-	Entries  uint64          `json:"entries"`  // of the table the platform got, pads included
-	Queries  uint64          `json:"queries"`  // the platform asked, pads included
+	Entries  uint64          `json:"entries"`  // of the Holder's table, pads included: the list's, or the platform's
+	Queries  uint64          `json:"queries"`  // that the Querier asked, pads included
+	Matched  *Matched        `json:"matched,omitempty"`
 
-	// The one count: about so many accounts matched. Without Released the
+	// The one count, in P_LEARNS: about so many accounts matched. Without Released the
 	// platform told none: too few matched, or the noise hid them. A policy whose
 	// display is not exact leaves Count 0, and what it shows is Rate, the count as
 	// a share of People; the receipt holds the count all the same.
@@ -47,10 +49,26 @@ type Report struct {
 	display policy.Display
 }
 
+// Matched counts the list's identifiers that matched, where the advertiser learns
+// them. It is nil in P_LEARNS, and if the session failed.
+type Matched struct {
+	Email uint64 `json:"email"`
+	Phone uint64 `json:"phone"`
+}
+
+func (m *Matched) add(kind string) {
+	if kind == "email" {
+		m.Email++
+	} else {
+		m.Phone++
+	}
+}
+
 func (c *Client) newReport(name string, list audience.Report, counts table.Counts, entries uint64) *Report {
 	hygiene := c.c.Policy.Hygiene
 	people := max(list.Kept.Email, list.Kept.Phone)
 	return &Report{
+		Mode:     c.c.Mode.String(),
 		Audience: name,
 		Platform: c.c.Platform,
 		List:     list,
@@ -68,6 +86,9 @@ func (c *Client) newReport(name string, list audience.Report, counts table.Count
 
 func (r *Report) finish(s *session.Session, err error) {
 	r.Queries, r.BytesSent = s.Queries(), s.BytesSent()
+	if r.Entries == 0 { // the table is the platform's
+		r.Entries = s.Entries()
+	}
 	if sid := s.SID(); sid != ([32]byte{}) {
 		r.Session, r.Receipt = identity.ID(sid).String(), s.Evidence()
 	}

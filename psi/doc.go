@@ -25,6 +25,7 @@
 //	Holder.Seal        ◀──────── SEAL ───────────────    Querier.Seal        what was asked is signed
 //	Holder.WriteTable  ───────── TABLE ─────────────▶    Querier.ReadTable   order, size and, at the end, root
 //	                                                     Querier.Verified    nil: now matches may be shown
+//	Holder.CheckClaims ◀──────── CLAIMS ─────────────    Querier.Claim       its matches, if agreed
 //	Holder.Released    ◀──────── RELEASE ────────────    Querier.Released    a noised count, if agreed
 //	Transcript         ◀──────── RECEIPT ───────────▶    Transcript          both sign the same
 //	Key.Destroy                                          Seed.Destroy

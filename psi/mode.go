@@ -14,6 +14,23 @@ const (
 	MutualP Mode = 0x04 // as PLearns, then claims
 )
 
+// Valid reports whether m is one of these modes.
+func (m Mode) Valid() bool { return modeNames[m] != "" }
+
+// AdvertiserAsks reports whether the advertiser is Querier and the platform Holder,
+// or else the other way round.
+func (m Mode) AdvertiserAsks() bool { return m == ALearns || m == MutualA }
+
+// Claims reports whether the Querier tells the Holder its matches: CLAIMS.
+func (m Mode) Claims() bool { return m == MutualA || m == MutualP }
+
+// Releases reports whether the advertiser is told one noised count: RELEASE.
+func (m Mode) Releases() bool { return m == PLearns }
+
+// FillsAudience reports whether the platform learns matches, which are stored
+// under a name of the advertiser's.
+func (m Mode) FillsAudience() bool { return m != ALearns }
+
 var modeNames = map[Mode]string{ALearns: "A_LEARNS", PLearns: "P_LEARNS", MutualA: "MUTUAL_A", MutualP: "MUTUAL_P"}
 
 // ParseMode returns the mode of the given name, such as "P_LEARNS".

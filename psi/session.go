@@ -8,12 +8,14 @@ import (
 )
 
 // Params is what both sides know of a session once the OPENs are exchanged and
-// checked. A session table has no labels in this version, so an entry is a token.
+// checked.
 type Params struct {
 	SID        [32]byte
 	ChunkElems int        // elements in a full chunk; ChunkElems on the wire
 	Window     int        // chunks in flight, the policy's window
 	TokenLen   int        // bytes, 11 to 32
+	LabelLen   int        // bytes, 2 to MaxLabelLen; 0 means that entries are tokens
+	Claims     bool       // CLAIMS follow the table, as in MUTUAL_A and MUTUAL_P
 	Queries    uint64     // q̂, padded
 	Entries    uint64     // n̂, padded
 	Root       tlog.Hash  // table_root, which the Holder fixed before any query
@@ -25,12 +27,18 @@ func (p *Params) check() error {
 		p.Queries == 0 || p.Entries == 0 || p.Key == nil {
 		return fmt.Errorf("psi: session parameters out of range: %w", AbortTerms)
 	}
+	if err := CheckLabelLen(p.LabelLen); err != nil {
+		return err
+	}
 	const most = 1<<32 - 1 // frames of a type: Seq has 32 bits
-	if (p.Queries-1)/uint64(p.ChunkElems) >= most || (p.Entries-1)/uint64(TableChunk(p.TokenLen)) >= most {
+	if (p.Queries-1)/uint64(p.ChunkElems) >= most || (p.Entries-1)/uint64(TableChunk(p.entryLen())) >= most {
 		return fmt.Errorf("psi: session has more frames than can be numbered: %w", AbortTerms)
 	}
 	return nil
 }
+
+// entryLen returns the length in bytes of a table entry.
+func (p *Params) entryLen() int { return EntryLen(p.TokenLen, p.LabelLen) }
 
 // Chunks returns the number of BLINDED frames, which is that of EVALUATED frames.
 func (p *Params) Chunks() uint32 {
@@ -53,6 +61,7 @@ const (
 	sealed                 // SEAL sent or accepted
 	tableDone              // every entry sent, or received and found to be the committed table
 	released               // RELEASE added to the transcript
+	claimed                // the last CLAIMS made or checked
 	failed                 // a check failed; nothing more is accepted
 )
 
@@ -65,13 +74,14 @@ type round struct {
 	th       transcript
 	table    *TableHash // what has been read or written of the table
 	tableSeq uint32
+	claims   claims
 }
 
 func newRound(p Params) (round, error) {
 	if err := p.check(); err != nil {
 		return round{}, err
 	}
-	return round{p: p, th: newTranscript(&p.SID), table: NewTableHash(p.TokenLen, 0)}, nil
+	return round{p: p, th: newTranscript(&p.SID), table: NewTableHash(p.TokenLen, p.LabelLen)}, nil
 }
 
 // in returns an error unless the session is in state s.
@@ -119,6 +129,9 @@ func (r *round) Released(f Frame) error {
 	if err := r.in(tableDone, "RELEASE"); err != nil {
 		return err
 	}
+	if r.p.Claims {
+		return r.fail(fmt.Errorf("psi: session has claims and no RELEASE: %w", AbortMalformed))
+	}
 	if f.Type != FrameRelease || f.Seq != 0 {
 		return r.fail(fmt.Errorf("psi: want RELEASE, have %v: %w", f.Type, AbortMalformed))
 	}
@@ -141,9 +154,10 @@ func (r *round) expect(f *Frame, t FrameType, seq uint32) error {
 // addTable takes one TABLE body into the table's hash and the transcript. The
 // last one must complete the table that OPEN_H committed to.
 func (r *round) addTable(body []byte) error {
-	full := TableChunk(r.p.TokenLen)
+	entryLen := r.p.entryLen()
+	full := TableChunk(entryLen)
 	_, have := r.table.Root()
-	if want := min(uint64(full), r.p.Entries-have); uint64(len(body)) != want*uint64(r.p.TokenLen) {
+	if want := min(uint64(full), r.p.Entries-have); uint64(len(body)) != want*uint64(entryLen) {
 		return r.fail(fmt.Errorf("psi: TABLE %d has another length than declared: %w", r.tableSeq, AbortMalformed))
 	}
 	if err := r.table.Write(body); err != nil {

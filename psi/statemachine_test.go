@@ -27,10 +27,12 @@ func wantEnded(t testing.TB, what string, m machine, code AbortCode) {
 		_, calls["Blind"] = m.Blind(nil)
 		_, calls["Finalize"] = m.Finalize(Frame{Type: FrameEvaluated})
 		_, calls["ReadTable"] = m.ReadTable(Frame{Type: FrameTable})
+		_, calls["Claim"] = m.Claim(nil)
 		calls["Verified"] = m.Verified()
 	case *Holder:
 		_, calls["Evaluate"] = m.Evaluate(Frame{Type: FrameBlinded})
 		_, calls["WriteTable"] = m.WriteTable(nil)
+		_, calls["CheckClaims"] = m.CheckClaims(Frame{Type: FrameClaims}, nil)
 	}
 	for call, err := range calls {
 		wantAbort(t, what+", then "+call, err, code)
@@ -328,6 +330,10 @@ func TestParams(t *testing.T) {
 		"no key":                 func(p *Params) { p.Key = nil },
 		"2^32 frames of entries": func(p *Params) { p.Entries = (1<<32-1)*ChunkElems + 1 },
 		"2^32 chunks":            func(p *Params) { p.ChunkElems, p.Queries = 1, 1<<32 },
+		"labels of one byte":     func(p *Params) { p.LabelLen = 1 },
+		"labels of 481 bytes":    func(p *Params) { p.LabelLen = MaxLabelLen + 1 },
+		"labels of minus one":    func(p *Params) { p.LabelLen = -1 },
+		"2^32 frames of labels":  func(p *Params) { p.LabelLen, p.Entries = MaxLabelLen, (1<<32-1)*1024+1 },
 		"2^64 - 1 queries":       func(p *Params) { p.Queries = 1<<64 - 1 },
 	} {
 		p := d.Params

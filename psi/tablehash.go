@@ -16,7 +16,7 @@ import (
 // (PROTOCOL.md §5.4).
 const ChunkElems = 16384
 
-// maxTableBody is the length in bytes of the largest TABLE body.
+// maxTableBody is the length in bytes of the largest TABLE or CLAIMS body.
 const maxTableBody = 524288
 
 // EntryLen returns the length in bytes of a table entry: a token, and a label

@@ -37,7 +37,7 @@ const Format = "overlap-receipt-1"
 // Receipt is what both companies hold of a session: every signed body, exactly
 // as it travelled, and the keys to check it with. It has no identifier, no
 // token and no number of matches but the one that was released. Its JSON is the
-// receipt file.
+// receipt file. RELEASE is in P_LEARNS only.
 type Receipt struct {
 	Format      string `json:"format"`
 	QuerierKey  []byte `json:"querier_public_key"` // Ed25519, 32 bytes
@@ -91,7 +91,7 @@ func (r *Receipt) UpToSeal() *Receipt {
 // Complete reports whether both companies' RECEIPTs are there. Verify says whether
 // they are good.
 func (r *Receipt) Complete() bool {
-	return len(r.Seal) > 0 && len(r.Release) > 0 && len(r.ReceiptQ) > 0 && len(r.ReceiptH) > 0
+	return len(r.Seal) > 0 && len(r.ReceiptQ) > 0 && len(r.ReceiptH) > 0
 }
 
 // RecordHash returns what a platform's log says of the session: the SHA-256 of

@@ -47,7 +47,9 @@ type Statement struct {
 	TableRoot   string      `json:"table_root"`
 	Transcript  string      `json:"transcript"`
 	Ended       time.Time   `json:"ended"`
-	// The count the platform signed; Suppressed if it told none.
+	// Counted says that the mode has a count: the one the platform signed, or
+	// Suppressed if it told none.
+	Counted    bool   `json:"counted"`
 	Count      uint64 `json:"count"`
 	Suppressed bool   `json:"suppressed"`
 }
@@ -58,8 +60,57 @@ type bodies struct {
 	openQ              body.OpenQ
 	openH              body.OpenH
 	seal               body.Seal
-	release            body.Release
+	release            body.Release // empty in a mode without RELEASE
 	receiptQ, receiptH body.Receipt
+}
+
+func (b *bodies) mode() psi.Mode { return psi.Mode(b.openQ.GetTerms().GetMode()) }
+
+// parties returns the ids of the platform and of the advertiser.
+func (b *bodies) parties() (platform, advertiser identity.ID) {
+	t := b.openQ.GetTerms()
+	platform, advertiser = identity.ID(t.GetQuerierId()), identity.ID(t.GetHolderId())
+	if b.mode().AdvertiserAsks() {
+		platform, advertiser = advertiser, platform
+	}
+	return platform, advertiser
+}
+
+// consentRoot returns the platform's, whose OPEN is the only one to have it.
+func (b *bodies) consentRoot() []byte {
+	if b.mode().AdvertiserAsks() {
+		return b.openH.GetConsentRoot()
+	}
+	return b.openQ.GetConsentRoot()
+}
+
+// Parties returns which party asks in a mode and which is asked.
+func Parties(m psi.Mode) (querier, holder uint32) {
+	if m.AdvertiserAsks() {
+		return PartyA, PartyP
+	}
+	return PartyP, PartyA
+}
+
+// ValidAudience reports whether a session in the mode may fill the audience: one
+// with a name of 1 to 64 characters of [a-z0-9._-], or none in A_LEARNS
+// (PROTOCOL.md §5.2).
+func ValidAudience(mode psi.Mode, name string) bool {
+	if mode.FillsAudience() {
+		return ValidName(name)
+	}
+	return name == ""
+}
+
+// ValidName reports whether an audience or universe has an allowed name: 1 to
+// 64 characters of [a-z0-9._-] (PROTOCOL.md §15).
+func ValidName(name string) bool {
+	for _, c := range name {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return len(name) >= 1 && len(name) <= 64
 }
 
 // Questions checks the signatures and hashes of the receipt up to SEAL, which is
@@ -70,11 +121,15 @@ func (r *Receipt) Questions() (*Questions, error) {
 	if err != nil {
 		return nil, err
 	}
+	if b.mode().AdvertiserAsks() {
+		return nil, errors.New("receipt: in this mode the advertiser asked, and the platform did not")
+	}
 	t := b.openQ.GetTerms()
+	platform, advertiser := b.parties()
 	return &Questions{
 		SID:         b.sid,
-		Platform:    identity.ID(t.GetQuerierId()),
-		Advertiser:  identity.ID(t.GetHolderId()),
+		Platform:    platform,
+		Advertiser:  advertiser,
 		PolicyHash:  [32]byte(t.GetPolicyHash()),
 		ConsentRoot: [32]byte(b.openQ.GetConsentRoot()),
 		Size:        b.openQ.GetQHat(),
@@ -100,11 +155,12 @@ func (r *Receipt) Verify() (*Statement, error) {
 		return nil, err
 	}
 	t := b.openQ.GetTerms()
+	platform, advertiser := b.parties()
 	return &Statement{
 		SID:         hex.EncodeToString(b.sid[:]),
-		Platform:    identity.ID(t.GetQuerierId()),
-		Advertiser:  identity.ID(t.GetHolderId()),
-		Mode:        psi.Mode(t.GetMode()).String(),
+		Platform:    platform,
+		Advertiser:  advertiser,
+		Mode:        b.mode().String(),
 		Universe:    t.GetUniverse(),
 		Audience:    t.GetAudience(),
 		PolicyHash:  hex.EncodeToString(t.GetPolicyHash()),
@@ -114,8 +170,9 @@ func (r *Receipt) Verify() (*Statement, error) {
 		TableRoot:   hex.EncodeToString(b.receiptQ.GetTableRoot()),
 		Transcript:  hex.EncodeToString(b.receiptQ.GetTh()),
 		Ended:       unix(b.receiptQ.GetTime()),
+		Counted:     b.mode().Releases(),
 		Count:       b.release.GetValue(),
-		Suppressed:  b.release.GetStatus() == 0,
+		Suppressed:  b.mode().Releases() && b.release.GetStatus() == 0,
 	}, nil
 }
 
@@ -149,8 +206,10 @@ func (r *Receipt) verifySeal() (*bodies, error) {
 
 // verifyEnd checks and decodes what was signed after SEAL.
 func (r *Receipt) verifyEnd(b *bodies) error {
+	if err := r.verifyRelease(b); err != nil {
+		return err
+	}
 	for _, s := range []signed{
-		{psi.FrameRelease, psi.SenderQuerier, r.Release, r.ReleaseSig, &b.release},
 		{psi.FrameReceipt, psi.SenderQuerier, r.ReceiptQ, r.ReceiptQSig, &b.receiptQ},
 		{psi.FrameReceipt, psi.SenderHolder, r.ReceiptH, r.ReceiptHSig, &b.receiptH},
 	} {
@@ -159,6 +218,27 @@ func (r *Receipt) verifyEnd(b *bodies) error {
 		}
 	}
 	return agree(b.ended())
+}
+
+// verifyRelease checks RELEASE in the mode that has it. Any other has none.
+func (r *Receipt) verifyRelease(b *bodies) error {
+	has := len(r.Release)+len(r.ReleaseSig) > 0
+	switch releases := b.mode().Releases(); {
+	case has && !releases:
+		return errors.New("receipt: it has a RELEASE in a mode without one")
+	case !has && releases:
+		return errors.New("receipt: not complete: it has no RELEASE")
+	case !has:
+		return nil
+	}
+	if err := r.verify(&b.sid, signed{psi.FrameRelease, psi.SenderQuerier, r.Release, r.ReleaseSig, &b.release}); err != nil {
+		return err
+	}
+	return agree([]claim{
+		{b.release.Status != nil && b.release.Value != nil && b.release.Time != nil, "RELEASE lacks a field"},
+		{b.release.GetStatus() == 1 || b.release.GetStatus() == 0 && b.release.GetValue() == 0, "RELEASE has a count and says it has none"},
+		{bytes.Equal(b.release.GetSid(), b.sid[:]), "RELEASE is of another session"},
+	})
 }
 
 func (r *Receipt) verify(sid *[32]byte, s signed) error {
@@ -217,13 +297,16 @@ const maxSize = 1 << 40
 func (r *Receipt) opened(b *bodies) []claim {
 	querier, holder := psi.Identity(r.QuerierKey), psi.Identity(r.HolderKey)
 	openQHash := sha256.Sum256(r.OpenQ)
-	t, size := b.openQ.GetTerms(), b.openQ.GetQHat()
+	t, mode, size := b.openQ.GetTerms(), b.mode(), b.openQ.GetQHat()
+	querierParty, holderParty := Parties(mode)
 	return []claim{
 		{bytes.Equal(t.GetQuerierId(), querier[:]) && bytes.Equal(t.GetHolderId(), holder[:]), "the keys are not those of the companies named"},
-		{t.GetMode() == uint32(psi.PLearns) && t.GetQuerierParty() == PartyP && t.GetHolderParty() == PartyA, "mode and parties are not those of this version"},
+		{mode.Valid() && t.GetMode() == uint32(mode) && t.GetQuerierParty() == querierParty && t.GetHolderParty() == holderParty, "mode and parties are not those of this version"},
 		{t.GetVersion() == Version && t.GetSuite() == Suite && t.GetPurpose() == Purpose, "version, suite or purpose is not of this version"},
-		{t.GetTableKind() == TableSession && t.GetRelease() && !t.GetClaims(), "table, release or claims are not those of this version"},
-		{len(t.GetPolicyHash()) == 32 && len(b.openQ.GetConsentRoot()) == 32 && len(b.seal.GetTh()) == 64, "a hash has another length"},
+		{t.GetTableKind() == TableSession && t.GetRelease() == mode.Releases() && t.GetClaims() == mode.Claims(), "table, release or claims are not those of the mode"},
+		{ValidAudience(mode, t.GetAudience()), "the audience is not one of the mode"},
+		{len(b.openQ.GetConsentRoot())+len(b.openH.GetConsentRoot()) == 32, "a consent root belongs in the platform's OPEN, and there only"},
+		{len(t.GetPolicyHash()) == 32 && len(b.consentRoot()) == 32 && len(b.seal.GetTh()) == 64, "a hash has another length"},
 		{1 <= size && size <= maxSize, "OPEN_Q asks for a size that this version does not have"},
 		{t.GetChunkElems() == psi.ChunkElems && uint64(b.seal.GetChunks()) == (size+psi.ChunkElems-1)/psi.ChunkElems, "SEAL has another number of chunks than OPEN_Q asks for"},
 		{proto.Equal(t, b.openH.GetTerms()), "the two OPENs have different terms"},
@@ -236,14 +319,11 @@ func (b *bodies) ended() []claim {
 	same := proto.Clone(&b.receiptH).(*body.Receipt)
 	same.Time = b.receiptQ.GetTime() // each company's own clock
 	return []claim{
-		{b.release.Status != nil && b.release.Value != nil && b.release.Time != nil, "RELEASE lacks a field"},
-		{b.release.GetStatus() == 1 || b.release.GetStatus() == 0 && b.release.GetValue() == 0, "RELEASE has a count and says it has none"},
-		{bytes.Equal(b.release.GetSid(), b.sid[:]), "RELEASE is of another session"},
 		{bytes.Equal(b.receiptQ.GetSid(), b.sid[:]), "RECEIPT is of another session"},
 		{proto.Equal(&b.receiptQ, same), "the two RECEIPTs differ"},
 		{b.receiptQ.GetOutcome() == 1, "the session did not complete"},
 		{b.receiptQ.GetQHat() == b.openQ.GetQHat() && b.receiptQ.GetNHat() == b.openH.GetNHat(), "RECEIPT has other sizes than OPEN"},
 		{bytes.Equal(b.receiptQ.GetTableRoot(), b.openH.GetTableRoot()), "RECEIPT has another table than OPEN_H"},
-		{bytes.Equal(b.receiptQ.GetConsentRoot(), b.openQ.GetConsentRoot()), "RECEIPT has another consent root than OPEN_Q"},
+		{bytes.Equal(b.receiptQ.GetConsentRoot(), b.consentRoot()), "RECEIPT has another consent root than the platform's OPEN"},
 	}
 }

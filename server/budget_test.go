@@ -192,7 +192,7 @@ func TestRefusalIsAFrameAndAStatus(t *testing.T) {
 			t.Helper()
 			stream, err := call.Session(t.Context())
 			must(t, err)
-			must(t, stream.Send(&ampsiv1.Frame{Body: []byte{8, 9}})) // version 9
+			_ = stream.Send(&ampsiv1.Frame{Body: []byte{8, 9}}) // version 9; the platform may have ended the call before
 			f, err := stream.Recv()
 			must(t, err)
 			if psi.FrameType(f.Type) != psi.FrameAbort || !slices.Equal(f.Body, []byte{byte(want)}) {

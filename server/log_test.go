@@ -64,7 +64,7 @@ func TestNothingOfAPersonIsLogged(t *testing.T) {
 		}
 		w.shop.on = nil
 		// The platform's own troubles.
-		synctest.Wait() // it may still be writing down the last session's end
+		synctest.Wait() // nothing is published any more
 		must(t, os.RemoveAll(w.dir))
 		must(t, os.WriteFile(w.dir, nil, 0o600))
 		_, err := w.shop.match("spring", people(20, 60)...)

@@ -23,8 +23,8 @@ import (
 	"github.com/overlap-psi/overlap/table"
 )
 
-// run is one session of the platform as Querier, in mode P_LEARNS. What it holds
-// of the size of a set is in files that close removes.
+// run is one session of the platform. What it holds of the size of a set is in
+// files that close removes.
 type run struct {
 	s          *Server
 	partner    *Partner
@@ -39,15 +39,17 @@ type run struct {
 	file     *os.File // the snapshot
 	fileName string   // to remove at the end, where an open file can't be
 	snapshot *consent.Snapshot
-	evidence *evidence.Writer // nil before the session is on record
-	queries  *table.Queries
-	spool    *table.Spool
+	evidence *evidence.Writer // nil before the session is on record, and as Holder
+	queries  *table.Queries   // as Querier its outputs; as Holder what its entries are made of
+	spool    *table.Spool     // as Querier the table received
+	outputs  *table.Outputs   // as Querier who claims; else nil
+	tokens   *table.Table     // as Holder
 }
 
 // match runs the session, one step a line; session's package comment has the
-// other side. Each of these is durable before the next: the nonce, the record of
-// the session, the first question, the charge, the audience, the count, RELEASE.
-// A crash costs budget, never a second draw.
+// other side, and hold the platform that is asked. Each of these is durable before
+// the next: the nonce, the record of the session, the first question, the charge,
+// the audience, the count, RELEASE. A crash costs budget, never a second draw.
 func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (err error) {
 	s, err := session.Accept(ctx, stream, session.Config{Identity: r.s.c.Identity, Peer: r.advertiser, Policy: r.partner.Policy,
 		Blinded: func(body []byte) error { return r.evidence.Blinded(body) }})
@@ -60,6 +62,9 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 		s.Close()
 		r.keep(err)
 	}()
+	if s.Role() == psi.SenderHolder {
+		return r.hold(ctx)
+	}
 	if err := r.checkReleases(ctx); err != nil {
 		return err
 	}
@@ -78,7 +83,7 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 		return err
 	}
 	r.log.Info("session opened", "sid", r.sidText(), "queries", s.Queries(), "entries", s.Entries())
-	if err := s.Query(ctx, r.questions(), r.queries.Add); err != nil {
+	if err := s.Query(ctx, r.questions(), r.keepOutputs); err != nil {
 		return err
 	}
 	if err := s.Seal(ctx, r.evidence.Seal); err != nil {
@@ -86,6 +91,9 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 	}
 	if err := s.ReadTable(ctx, r.spool.Append); err != nil {
 		return err
+	}
+	if s.Mode().Claims() {
+		return r.claim(ctx, dossier.NewCommitment(*seed))
 	}
 	if err := r.charge(ctx); err != nil {
 		return err
@@ -107,6 +115,9 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 // checkReleases refuses a session whose count could not be released any more,
 // before any work is done for it (PROTOCOL.md §8.4).
 func (r *run) checkReleases(ctx context.Context) error {
+	if !r.session.Mode().Releases() {
+		return nil
+	}
 	p := r.partner.Policy
 	left, err := r.s.c.Store.ReleasesLeft(ctx, r.advertiser.ID, p.Universe, p.Epoch(time.Now()), p.MaxReleases)
 	if err != nil {
@@ -192,6 +203,12 @@ func (r *run) fillAudience(ctx context.Context, c *dossier.Commitment) (accounts
 	if err != nil {
 		return 0, err
 	}
+	return r.putAudience(ctx, matches, c)
+}
+
+// putAudience stores the accounts of the matched leaves, and returns how many
+// there are.
+func (r *run) putAudience(ctx context.Context, matches *table.Matches, c *dossier.Commitment) (accounts uint64, err error) {
 	found := func(yield func(store.Match, error) bool) {
 		for position := range matches.All() {
 			leaf, err := r.snapshot.At(position)
@@ -250,7 +267,7 @@ func (r *run) keep(failure error) {
 	if err := r.evidence.Close(); err != nil {
 		r.log.Error("what was kept of a session that was not sealed could not be removed", "sid", r.sidText(), "error", err)
 	}
-	of := store.Session{SID: r.session.SID(), Peer: r.advertiser.ID, Mode: psi.PLearns.String()}
+	of := store.Session{SID: r.session.SID(), Peer: r.advertiser.ID, Mode: r.session.Mode().String()}
 	if err := r.s.end(ctx, of, r.session.Evidence(), outcome(failure)); err != nil {
 		r.log.Error("session not recorded", "sid", r.sidText(), "error", err)
 		return
@@ -275,8 +292,8 @@ func outcome(failure error) string {
 	return session.Code(failure).Error()
 }
 
-// record writes down what the session is about to ask, and on what grounds, before
-// the first question leaves.
+// record writes down what the session is about to ask or to be asked about, and on
+// what grounds, before the first question or answer leaves.
 func (r *run) record(ctx context.Context, seed *psi.Seed) error {
 	entries, err := r.snapshotEvent()
 	if err != nil {
@@ -286,7 +303,7 @@ func (r *run) record(ctx context.Context, seed *psi.Seed) error {
 		SID:      r.session.SID(),
 		Peer:     r.advertiser.ID,
 		Audience: r.session.Audience(),
-		Mode:     psi.PLearns.String(),
+		Mode:     r.session.Mode().String(),
 		Policy:   r.partner.Policy.Hash(),
 		Started:  r.started,
 		CutAt:    r.snapshot.Time(),
@@ -301,6 +318,9 @@ func (r *run) record(ctx context.Context, seed *psi.Seed) error {
 		return err
 	}
 	r.opened = true
+	if r.session.Role() == psi.SenderHolder {
+		return nil // it asks nothing that an audit could open
+	}
 	return r.keepLeaves()
 }
 
@@ -316,6 +336,15 @@ func (r *run) eligible() iter.Seq2[uint64, error] {
 			}
 		}
 	}
+}
+
+// summary is what a Watch is told of the session.
+func (r *run) summary(failure error) Ended {
+	e := Ended{Partner: r.partner.Name, Outcome: outcome(failure), Took: time.Since(r.started)}
+	if r.session != nil {
+		e.Queries, e.Entries = r.session.Queries(), r.session.Entries()
+	}
+	return e
 }
 
 func (r *run) sidText() string {
@@ -340,6 +369,12 @@ func (r *run) close() {
 	}
 	if r.spool != nil {
 		errs = append(errs, r.spool.Close())
+	}
+	if r.outputs != nil {
+		errs = append(errs, r.outputs.Close())
+	}
+	if r.tokens != nil {
+		errs = append(errs, r.tokens.Remove())
 	}
 	if err := errors.Join(errs...); err != nil {
 		r.log.Error("a session's files could not be removed", "sid", r.sidText(), "error", err)

@@ -57,6 +57,8 @@ type Config struct {
 	// Log, if not nil, gets sizes, durations, codes and session ids, never an
 	// identifier, a token, an element or a key.
 	Log *slog.Logger
+	// Watch is told what sessions do.
+	Watch Watch
 }
 
 // Server implements ampsi.v1.Match.
@@ -134,15 +136,18 @@ func (s *Server) Session(stream ampsiv1.Match_SessionServer) error {
 	advertiser, partner, err := s.caller(stream.Context())
 	if err != nil {
 		s.c.Log.Warn("connection refused", "error", err)
+		s.c.Watch.refused("", "unknown")
 		return refuse(stream, psi.AbortAuth)
 	}
 	log := s.c.Log.With("partner", partner.Name)
 	if compressed(stream.Context()) {
 		log.Warn("session refused: it is compressed")
+		s.c.Watch.refused(partner.Name, "compressed")
 		return refuse(stream, psi.AbortMalformed)
 	}
 	if !s.places.take(advertiser.ID) {
 		log.Warn("session refused: no place is free")
+		s.c.Watch.refused(partner.Name, "busy")
 		return refuse(stream, psi.AbortBusy)
 	}
 	defer s.places.leave(advertiser.ID)
@@ -150,7 +155,10 @@ func (s *Server) Session(stream ampsiv1.Match_SessionServer) error {
 	defer cancel()
 	r := &run{s: s, partner: partner, advertiser: advertiser, log: log, started: time.Now()}
 	defer r.close()
-	if err := r.match(ctx, stream); err != nil {
+	s.c.Watch.started(partner.Name)
+	err = r.match(ctx, stream)
+	s.c.Watch.ended(r.summary(err))
+	if err != nil {
 		log.Warn("session failed", "sid", r.sidText(), "code", uint8(session.Code(err)), "error", err, "took", time.Since(r.started))
 		return aborted(session.Code(err))
 	}

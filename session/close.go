@@ -77,7 +77,7 @@ func (s *Session) waitUntil(ctx context.Context, at time.Time) error {
 // ReadRelease reads the platform's count, as the advertiser.
 func (s *Session) ReadRelease(ctx context.Context) (release.Count, error) {
 	m := new(ampsiv1.Release)
-	f, err := s.recvSigned(ctx, psi.FrameRelease, 2*s.releaseDelay()+patience, m)
+	f, err := s.recvSigned(ctx, psi.FrameRelease, s.matching(), m)
 	if err != nil {
 		return release.Count{}, err
 	}
@@ -111,8 +111,9 @@ func (s *Session) checkRelease(m *ampsiv1.Release) (release.Count, error) {
 	return bad("has a count that the policy does not allow")
 }
 
-// CloseQuerier signs how the session ended, as the platform, and takes the
-// other side's signature. Evidence is complete then.
+// CloseQuerier signs how the session ended, as the Querier, and takes the other
+// side's signature. Evidence is complete then. An advertiser waits for the
+// platform to end the stream.
 func (s *Session) CloseQuerier(ctx context.Context) error {
 	th := s.querier.Transcript()
 	f, err := s.sendSigned(ctx, psi.FrameReceipt, s.receipt(th))
@@ -121,12 +122,15 @@ func (s *Session) CloseQuerier(ctx context.Context) error {
 	}
 	s.record.ReceiptQ, s.record.ReceiptQSig = f.Body, f.Sig
 	h, err := s.readReceipt(ctx, th)
+	if err != nil {
+		return err
+	}
 	s.record.ReceiptH, s.record.ReceiptHSig = h.Body, h.Sig
-	return err
+	return s.end(ctx)
 }
 
-// CloseHolder takes the platform's signature, as the advertiser, adds its own,
-// and waits for the platform to end the stream.
+// CloseHolder takes the Querier's signature, as the Holder, and adds its own. An
+// advertiser waits for the platform to end the stream.
 func (s *Session) CloseHolder(ctx context.Context) error {
 	th := s.holder.Transcript()
 	q, err := s.readReceipt(ctx, th)
@@ -139,6 +143,14 @@ func (s *Session) CloseHolder(ctx context.Context) error {
 		return err
 	}
 	s.record.ReceiptH, s.record.ReceiptHSig = f.Body, f.Sig
+	return s.end(ctx)
+}
+
+// end waits for the end of the stream, which is the platform's to make.
+func (s *Session) end(ctx context.Context) error {
+	if s.party == partyP {
+		return nil
+	}
 	return s.ch.end(ctx)
 }
 
@@ -157,7 +169,11 @@ func (s *Session) receipt(th [64]byte) *ampsiv1.Receipt {
 
 func (s *Session) readReceipt(ctx context.Context, th [64]byte) (psi.Frame, error) {
 	m := new(ampsiv1.Receipt)
-	f, err := s.recvSigned(ctx, psi.FrameReceipt, patience, m)
+	within := patience
+	if s.mode.Claims() { // the other side stores what was claimed first
+		within = s.matching()
+	}
+	f, err := s.recvSigned(ctx, psi.FrameReceipt, within, m)
 	if err != nil {
 		return psi.Frame{}, err
 	}

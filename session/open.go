@@ -41,25 +41,29 @@ const (
 // the nonce until the given time, over a restart.
 type Replay func(ctx context.Context, peer identity.ID, nonce [32]byte, until time.Time) error
 
-// Ask starts a P_LEARNS session as the advertiser: it sends HELLO. audience is
-// 1 to 64 characters of [a-z0-9._-].
-func Ask(ctx context.Context, st Stream, c Config, audience string) (*Session, error) {
-	if !slices.Contains(c.Policy.Modes, psi.PLearns) {
+// preparation is how long a platform may take to cut its snapshot, and to make a
+// table of it where it is Holder (PROTOCOL.md §8.1).
+const preparation = 30 * time.Minute
+
+// Ask starts a session as the advertiser: it sends HELLO. audience is 1 to 64
+// characters of [a-z0-9._-], or empty in a mode that fills none.
+func Ask(ctx context.Context, st Stream, c Config, mode psi.Mode, audience string) (*Session, error) {
+	if !slices.Contains(c.Policy.Modes, mode) {
 		return nil, fmt.Errorf("session: the policy does not allow this mode: %w", psi.AbortTerms)
 	}
-	s := newSession(st, c, psi.SenderHolder)
+	s := newSession(st, c, partyA)
+	s.in(mode, audience)
 	hash := c.Policy.Hash()
 	hello := &ampsiv1.Hello{
 		Version:    version,
-		Mode:       uint32(psi.PLearns),
+		Mode:       uint32(mode),
 		PolicyHash: hash[:],
 		Universe:   c.Policy.Universe,
 		Classes:    s.classes(),
 		TableKind:  tableSession,
-		Release:    true,
+		Release:    mode.Releases(),
 		Audience:   audience,
 	}
-	s.terms = s.wantTerms(hello, c.Peer.ID, c.Identity.ID())
 	body, err := proto.Marshal(hello)
 	if err == nil {
 		err = s.ch.send(ctx, psi.Frame{Type: psi.FrameHello, Body: body})
@@ -75,7 +79,7 @@ func Ask(ctx context.Context, st Stream, c Config, audience string) (*Session, e
 // policy: it asks for nothing that both have not agreed. If it refuses, it has
 // told the advertiser.
 func Accept(ctx context.Context, st Stream, c Config) (*Session, error) {
-	s := newSession(st, c, psi.SenderQuerier)
+	s := newSession(st, c, partyP)
 	if err := s.readHello(ctx); err != nil {
 		s.Abort(err)
 		s.Close()
@@ -96,12 +100,15 @@ func (s *Session) readHello(ctx context.Context) error {
 	if f.Seq != 0 {
 		return fmt.Errorf("session: HELLO has a sequence number: %w", psi.AbortMalformed)
 	}
-	s.terms = s.wantTerms(hello, s.c.Identity.ID(), s.c.Peer.ID)
-	return s.checkHello(hello)
+	if err := s.checkHello(hello); err != nil {
+		return err
+	}
+	s.in(psi.Mode(hello.GetMode()), hello.GetAudience())
+	return nil
 }
 
 func (s *Session) checkHello(h *ampsiv1.Hello) error {
-	hash := s.c.Policy.Hash()
+	hash, mode := s.c.Policy.Hash(), psi.Mode(h.GetMode())
 	refuse := func(what string, code psi.AbortCode) error {
 		return fmt.Errorf("session: HELLO asks for another %s: %w", what, code)
 	}
@@ -112,7 +119,7 @@ func (s *Session) checkHello(h *ampsiv1.Hello) error {
 		return fmt.Errorf("session: there is nothing to resume: %w", psi.AbortResume)
 	case !bytes.Equal(h.GetPolicyHash(), hash[:]): // before all that a policy says
 		return otherPolicy(hash, h.GetPolicyHash())
-	case h.GetMode() != uint32(psi.PLearns) || !slices.Contains(s.c.Policy.Modes, psi.PLearns):
+	case h.GetMode() != uint32(mode) || !slices.Contains(s.c.Policy.Modes, mode):
 		return refuse("mode", psi.AbortTerms)
 	case h.GetUniverse() != s.c.Policy.Universe:
 		return refuse("universe", psi.AbortTerms)
@@ -120,9 +127,9 @@ func (s *Session) checkHello(h *ampsiv1.Hello) error {
 		return refuse("set of classes", psi.AbortTerms)
 	case h.GetLabelLen() != 0 || h.GetTableKind() != tableSession || len(h.GetTableId()) > 0:
 		return refuse("kind of table", psi.AbortTerms)
-	case !h.GetRelease():
+	case h.GetRelease() != mode.Releases():
 		return refuse("release", psi.AbortTerms)
-	case !ValidName(h.GetAudience()):
+	case !ValidAudience(mode, h.GetAudience()):
 		return fmt.Errorf("session: HELLO has an invalid audience name: %w", psi.AbortTerms)
 	}
 	return nil
@@ -147,16 +154,13 @@ func otherPolicy(ours [32]byte, theirs []byte) error {
 	return &PolicyError{ours, [32]byte(theirs)}
 }
 
+// ValidAudience reports whether a session in the mode may fill the audience: one
+// with a valid name, or none in A_LEARNS (PROTOCOL.md §5.2).
+func ValidAudience(mode psi.Mode, name string) bool { return receipt.ValidAudience(mode, name) }
+
 // ValidName reports whether an audience or universe has an allowed name: 1 to
 // 64 characters of [a-z0-9._-] (PROTOCOL.md §15).
-func ValidName(name string) bool {
-	for _, c := range name {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
-			return false
-		}
-	}
-	return len(name) >= 1 && len(name) <= 64
-}
+func ValidName(name string) bool { return receipt.ValidName(name) }
 
 func (s *Session) classes() []byte {
 	var b []byte
@@ -168,26 +172,55 @@ func (s *Session) classes() []byte {
 
 // wantTerms returns the only Terms this side will sign: each side derives them
 // from the HELLO and the policy, and compares whole messages.
-func (s *Session) wantTerms(h *ampsiv1.Hello, querier, holder identity.ID) *ampsiv1.Terms {
+func (s *Session) wantTerms(audience string) *ampsiv1.Terms {
 	hash := s.c.Policy.Hash()
+	querier, holder := s.c.Identity.ID(), s.c.Peer.ID
+	if s.role == psi.SenderHolder {
+		querier, holder = holder, querier
+	}
+	querierParty, holderParty := receipt.Parties(s.mode)
 	return &ampsiv1.Terms{
 		Version:      version,
 		Suite:        suite,
-		Mode:         uint32(psi.PLearns),
+		Mode:         uint32(s.mode),
 		Purpose:      purpose,
 		Classes:      s.classes(),
 		ChunkElems:   psi.ChunkElems,
 		TokenLen:     TokenLen,
 		QuerierId:    querier[:],
 		HolderId:     holder[:],
-		QuerierParty: partyP,
-		HolderParty:  partyA,
+		QuerierParty: querierParty,
+		HolderParty:  holderParty,
 		PolicyHash:   hash[:],
 		Universe:     s.c.Policy.Universe,
 		TableKind:    tableSession,
-		Release:      true,
-		Audience:     h.GetAudience(),
+		Release:      s.mode.Releases(),
+		Claims:       s.mode.Claims(),
+		Audience:     audience,
 	}
+}
+
+// checkConsent checks that a consent root is exactly in the OPEN of the platform
+// (PROTOCOL.md §5.2), and remembers it.
+func (s *Session) checkConsent(root []byte) error {
+	switch {
+	case s.party == partyP && len(root) != 0:
+		return fmt.Errorf("session: an advertiser's OPEN has a consent root: %w", psi.AbortTerms)
+	case s.party == partyA && len(root) != tlog.HashSize:
+		return fmt.Errorf("session: a platform's OPEN has no consent root: %w", psi.AbortTerms)
+	case s.party == partyA:
+		s.consentRoot = root
+	}
+	return nil
+}
+
+// ownConsent returns what this side's OPEN says of the snapshot with this root.
+func (s *Session) ownConsent(root *tlog.Hash) []byte {
+	if s.party == partyP {
+		s.consentRoot = root[:]
+		return root[:]
+	}
+	return nil
 }
 
 func (s *Session) checkTerms(t *ampsiv1.Terms) error {
@@ -239,25 +272,26 @@ func (s *Session) checkSizes(queries, entries uint64) error {
 	return psi.CheckTokenLen(TokenLen, queries, entries)
 }
 
-// OpenQ opens the session from the platform's side: it will ask queries (padded)
-// elements, made from the consent snapshot with this root.
+// OpenQ opens the session as the Querier, which will ask queries (padded)
+// elements. A platform makes them from the consent snapshot with this root; an
+// advertiser's root goes nowhere.
 func (s *Session) OpenQ(ctx context.Context, queries uint64, consentRoot tlog.Hash) error {
-	s.params.Queries, s.consentRoot = queries, consentRoot[:]
+	s.params.Queries = queries
 	f, err := s.sendSigned(ctx, psi.FrameOpenQ, &ampsiv1.OpenQ{
 		Terms:       s.terms,
 		Nonce:       nonce(),
 		NotAfter:    uint64(s.c.Now().Add(openLife).Unix()),
 		QHat:        queries,
-		ConsentRoot: consentRoot[:],
+		ConsentRoot: s.ownConsent(&consentRoot),
 		TlsExporter: s.c.Peer.Exporter,
 	})
 	s.record.OpenQ, s.record.OpenQSig = f.Body, f.Sig
 	return err
 }
 
-// ReadOpenQ reads the platform's OPEN_Q as the advertiser and checks it. It
-// returns q̂, which the caller charges to its own budget before OpenH. The
-// platform may take `within` to prepare its snapshot.
+// ReadOpenQ reads OPEN_Q as the Holder and checks it. It returns q̂, which the
+// caller charges to the Querier's budget before OpenH. The Querier may take
+// `within` to prepare it.
 func (s *Session) ReadOpenQ(ctx context.Context, within time.Duration, seen Replay) (queries uint64, err error) {
 	m := new(ampsiv1.OpenQ)
 	f, err := s.recvSigned(ctx, psi.FrameOpenQ, within, m)
@@ -267,24 +301,36 @@ func (s *Session) ReadOpenQ(ctx context.Context, within time.Duration, seen Repl
 	if err := s.checkOpen(ctx, m.GetTerms(), m.GetNonce(), m.GetNotAfter(), m.GetTlsExporter(), seen); err != nil {
 		return 0, err
 	}
-	if len(m.GetConsentRoot()) != tlog.HashSize {
-		return 0, fmt.Errorf("session: OPEN_Q has no consent root: %w", psi.AbortTerms)
+	if err := s.checkConsent(m.GetConsentRoot()); err != nil {
+		return 0, err
 	}
 	if err := s.checkSizes(m.GetQHat(), psi.PadSize(0)); err != nil {
 		return 0, err
 	}
-	s.params.Queries, s.consentRoot = m.GetQHat(), m.GetConsentRoot()
+	s.params.Queries = m.GetQHat()
 	s.record.OpenQ, s.record.OpenQSig = f.Body, f.Sig
 	return m.GetQHat(), nil
 }
 
-// OpenH opens the session from the advertiser's side. The table's root fixes
-// the table before any question is seen.
-func (s *Session) OpenH(ctx context.Context, key *psi.Key, entries uint64, root tlog.Hash) error {
+// OpenQHash returns the SHA-256 of OPEN_Q, which is this session's alone as its
+// nonce is: a name for the session before it has its id.
+func (s *Session) OpenQHash() [32]byte { return sha256.Sum256(s.record.OpenQ) }
+
+// Snapshot is what a platform's consent tree is known by: its root, and its
+// leaves with pads.
+type Snapshot struct {
+	Root tlog.Hash
+	Size uint64
+}
+
+// OpenH opens the session as the Holder. The table's root fixes the table before
+// any question is seen. A platform makes it from the snapshot; an advertiser has
+// none.
+func (s *Session) OpenH(ctx context.Context, key *psi.Key, entries uint64, root tlog.Hash, from Snapshot) error {
 	if err := s.checkSizes(s.params.Queries, entries); err != nil {
 		return err
 	}
-	hash := sha256.Sum256(s.record.OpenQ)
+	hash := s.OpenQHash()
 	pk := key.Public().Bytes()
 	f, err := s.sendSigned(ctx, psi.FrameOpenH, &ampsiv1.OpenH{
 		Terms:       s.terms,
@@ -295,6 +341,8 @@ func (s *Session) OpenH(ctx context.Context, key *psi.Key, entries uint64, root 
 		TableId:     nonce(),
 		TableRoot:   root[:],
 		NHat:        entries,
+		ConsentRoot: s.ownConsent(&from.Root),
+		ConsentSize: from.Size,
 		TlsExporter: s.c.Peer.Exporter,
 	})
 	if err != nil {
@@ -305,27 +353,37 @@ func (s *Session) OpenH(ctx context.Context, key *psi.Key, entries uint64, root 
 	return err
 }
 
-// ReadOpenH reads the advertiser's OPEN_H as the platform and checks it. The
-// seed makes this session's blinds.
+// ReadOpenH reads OPEN_H as the Querier and checks it. The seed makes this
+// session's blinds.
 func (s *Session) ReadOpenH(ctx context.Context, seed *psi.Seed, seen Replay) error {
 	m := new(ampsiv1.OpenH)
-	f, err := s.recvSigned(ctx, psi.FrameOpenH, patience, m)
+	within := patience
+	if s.party == partyA {
+		within = preparation
+	}
+	f, err := s.recvSigned(ctx, psi.FrameOpenH, within, m)
 	if err != nil {
 		return err
 	}
 	if err := s.checkOpen(ctx, m.GetTerms(), m.GetNonce(), m.GetNotAfter(), m.GetTlsExporter(), seen); err != nil {
 		return err
 	}
-	hash := sha256.Sum256(s.record.OpenQ)
+	hash := s.OpenQHash()
 	switch {
 	case !bytes.Equal(m.GetOpenQHash(), hash[:]):
 		return fmt.Errorf("session: OPEN_H answers another OPEN_Q: %w", psi.AbortReplay)
 	case len(m.GetTableId()) != 32 || len(m.GetTableRoot()) != tlog.HashSize || len(m.GetPkS()) != len(psi.Element{}):
 		return fmt.Errorf("session: OPEN_H has a field of another length: %w", psi.AbortMalformed)
-	case len(m.GetConsentRoot()) != 0 || m.GetConsentSize() != 0 || len(m.GetManifestHash()) != 0:
+	case len(m.GetManifestHash()) != 0:
 		return fmt.Errorf("session: OPEN_H has a field that this mode does not have: %w", psi.AbortTerms)
 	}
+	if err := s.checkConsent(m.GetConsentRoot()); err != nil {
+		return err
+	}
 	if err := s.checkSizes(s.params.Queries, m.GetNHat()); err != nil {
+		return err
+	}
+	if err := s.checkConsentSize(m.GetConsentSize(), m.GetNHat()); err != nil {
 		return err
 	}
 	public, err := psi.ParsePublicKey(psi.Element(m.GetPkS()))
@@ -337,6 +395,18 @@ func (s *Session) ReadOpenH(ctx context.Context, seed *psi.Seed, seen Replay) er
 	return err
 }
 
+// checkConsentSize checks the size of a consent tree: a padded one, of a leaf at
+// least for each entry, or 0 where the Holder has none.
+func (s *Session) checkConsentSize(size, entries uint64) error {
+	switch {
+	case s.party == partyP && size != 0:
+		return fmt.Errorf("session: an advertiser's OPEN_H has a consent tree: %w", psi.AbortTerms)
+	case s.party == partyA && (size < entries || size > 1<<40 || psi.PadSize(size) != size):
+		return fmt.Errorf("session: OPEN_H declares a consent tree of an impossible size: %w", psi.AbortMalformed)
+	}
+	return nil
+}
+
 // opened fixes the session's id and parameters once both OPENs are known.
 func (s *Session) opened(f psi.Frame, public *psi.PublicKey, entries uint64, root tlog.Hash) {
 	s.record.OpenH, s.record.OpenHSig = f.Body, f.Sig
@@ -345,6 +415,7 @@ func (s *Session) opened(f psi.Frame, public *psi.PublicKey, entries uint64, roo
 		ChunkElems: psi.ChunkElems,
 		Window:     int(s.c.Policy.Window),
 		TokenLen:   TokenLen,
+		Claims:     s.mode.Claims(),
 		Queries:    s.params.Queries,
 		Entries:    entries,
 		Root:       root,

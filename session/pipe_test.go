@@ -28,6 +28,7 @@ type pipe struct {
 	closed     chan struct{} // both ends share it
 	shut       *sync.Once
 	wire       func(*ampsiv1.Frame) []*ampsiv1.Frame // what becomes of a frame on the way; nil: nothing
+	platform   bool                                  // whose end it is, where a test needs to know
 }
 
 func newPipe() (a, b *pipe) {
@@ -157,7 +158,7 @@ func (h *holderSide) run(ctx context.Context, st Stream) (err error) {
 	}
 	root, n := hash.Root()
 
-	s, err := Ask(ctx, st, h.c, "spring")
+	s, err := Ask(ctx, st, h.c, psi.PLearns, "spring")
 	if err != nil {
 		return err
 	}
@@ -167,7 +168,7 @@ func (h *holderSide) run(ctx context.Context, st Stream) (err error) {
 	if _, err := s.ReadOpenQ(ctx, time.Minute, h.seen); err != nil {
 		return err
 	}
-	if err := s.OpenH(ctx, key, n, root); err != nil {
+	if err := s.OpenH(ctx, key, n, root, Snapshot{}); err != nil {
 		return err
 	}
 	if err := s.Evaluate(ctx); err != nil {

@@ -205,7 +205,7 @@ func (s *Session) SendTable(ctx context.Context, chunks iter.Seq2[[]byte, error]
 		if err := s.ch.send(ctx, f); err != nil {
 			return err
 		}
-		done += uint64(len(entries) / s.params.TokenLen)
+		done += uint64(len(entries) / s.entryLen())
 		s.progress(StepTable, done, s.params.Entries)
 	}
 	if done != s.params.Entries {
@@ -234,12 +234,14 @@ func (s *Session) ReadTable(ctx context.Context, spool func(entries []byte) erro
 		if err := spool(entries); err != nil {
 			return err
 		}
-		done += uint64(len(entries) / s.params.TokenLen)
+		done += uint64(len(entries) / s.entryLen())
 		s.progress(StepTable, done, s.params.Entries)
 	}
 	s.lastTable = s.c.Now()
 	return s.querier.Verified()
 }
+
+func (s *Session) entryLen() int { return psi.EntryLen(s.params.TokenLen, s.params.LabelLen) }
 
 // fixed returns b if it has n bytes, else n zeros, which equal nothing that is
 // expected.
@@ -267,3 +269,7 @@ func (s *Session) releaseDelay() time.Duration {
 	return time.Duration(s.c.Policy.ReleaseStep)*time.Second +
 		time.Duration(s.params.Queries+s.params.Entries)*10*time.Microsecond
 }
+
+// matching is how long a side may take to look for matches and to store them,
+// before its next frame (PROTOCOL.md §8.1).
+func (s *Session) matching() time.Duration { return 2*s.releaseDelay() + patience }

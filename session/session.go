@@ -3,19 +3,26 @@
 // order of chunks are psi's; what may be disclosed to whom is decided by the
 // caller, between the calls.
 //
-// Mode P_LEARNS, whose platform is the client's server and the Querier:
+// The advertiser, a client, calls the platform, a server; which of them asks is
+// the mode's to say:
 //
-//	advertiser, client, Holder                platform, server, Querier
+//	advertiser        platform
 //	Ask               HELLO       ─────▶      Accept
+//
+//	Holder                                    Querier
 //	ReadOpenQ         ◀─────      OPEN_Q      OpenQ
 //	OpenH             OPEN_H      ─────▶      ReadOpenH
 //	Evaluate          ◀─────      BLINDED     Query
 //	                  EVALUATED   ─────▶
 //	ReadSeal          ◀─────      SEAL        Seal
 //	SendTable         TABLE       ─────▶      ReadTable
-//	ReadRelease       ◀─────      RELEASE     SendRelease
+//	ReadClaims        ◀─────      CLAIMS      SendClaims      MUTUAL_A, MUTUAL_P
+//	ReadRelease       ◀─────      RELEASE     SendRelease     P_LEARNS
 //	CloseHolder       ◀─────      RECEIPT     CloseQuerier
 //	                  RECEIPT     ─────▶
+//
+// In P_LEARNS and MUTUAL_P the platform is Querier, in A_LEARNS and MUTUAL_A the
+// advertiser. The platform ends the call.
 //
 // Every error of this package is or wraps a psi.AbortCode, a *PeerAbort, or the
 // broken connection; Abort tells the other side the code, and nothing else.
@@ -58,7 +65,8 @@ type Step string
 // The long steps.
 const (
 	StepQuestions Step = "questions" // elements blinded, evaluated and verified
-	StepTable     Step = "table"     // entries of the Holder's table sent
+	StepTable     Step = "table"     // entries of the Holder's table sent or received
+	StepClaims    Step = "claims"    // claims sent or checked; their number is the Querier's to choose
 	StepWaiting   Step = "waiting"   // seconds until the release is due
 )
 
@@ -67,7 +75,9 @@ type Session struct {
 	c      Config
 	ch     *channel
 	terms  *ampsiv1.Terms
-	role   psi.Sender
+	party  uint32     // partyA calls, partyP is called
+	mode   psi.Mode   // with the party, decides the role
+	role   psi.Sender // of this side
 	params psi.Params
 	// The evidence: what was sent and received, and th at the end.
 	record      ampsiv1.Record
@@ -79,17 +89,33 @@ type Session struct {
 	holder      *psi.Holder
 }
 
-func newSession(st Stream, c Config, role psi.Sender) *Session {
+func newSession(st Stream, c Config, party uint32) *Session {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Session{c: c, ch: newChannel(st, int(c.Policy.Window)+1), role: role, started: c.Now()}
+	return &Session{c: c, ch: newChannel(st, int(c.Policy.Window)+1), party: party, started: c.Now()}
 }
+
+// in fixes the mode, and with it this side's role and what both will sign.
+func (s *Session) in(mode psi.Mode, audience string) {
+	s.mode, s.role, s.params.Claims = mode, psi.SenderHolder, mode.Claims()
+	if mode.AdvertiserAsks() == (s.party == partyA) {
+		s.role = psi.SenderQuerier
+	}
+	s.terms = s.wantTerms(audience)
+}
+
+// Mode returns the mode that was asked for and granted.
+func (s *Session) Mode() psi.Mode { return s.mode }
+
+// Role returns what this side is in that mode.
+func (s *Session) Role() psi.Sender { return s.role }
 
 // SID returns the session's id; it is zero before both OPENs.
 func (s *Session) SID() [32]byte { return s.params.SID }
 
-// Audience returns the advertiser's name for what the platform fills.
+// Audience returns the advertiser's name for what the platform fills; it is empty
+// in A_LEARNS.
 func (s *Session) Audience() string { return s.terms.GetAudience() }
 
 // Queries and Entries return the padded sizes q̂ and n̂.

@@ -42,3 +42,19 @@ func (m *Matches) All() iter.Seq[uint64] {
 		}
 	}
 }
+
+// Keep returns those of the matches that keep says to keep, which is asked about
+// each, in increasing order.
+func (m *Matches) Keep(keep func(position uint64) (bool, error)) (*Matches, error) {
+	kept := &Matches{words: make([]uint64, len(m.words))}
+	for position := range m.All() {
+		ok, err := keep(position)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			kept.add(position)
+		}
+	}
+	return kept, nil
+}

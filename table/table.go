@@ -14,7 +14,8 @@
 //
 // Nothing but tokens, eight more bytes of an output (the check, which tells a
 // repeat from a collision), pads' indices and queries' positions is written to
-// a file. Such a file is readable by its owner only and, where the system
+// a file, and by Outputs, for claims and labels, outputs' tails. Such a file is
+// readable by its owner only and, where the system
 // allows it, has no name from the moment it is opened, so that it is gone with
 // the process, however that ends. Sweep removes what is left elsewhere.
 //
@@ -46,7 +47,8 @@ type Options struct {
 	// (PROTOCOL.md §9).
 	TokenLen int
 	// LabelLen is the length in bytes of the label in an entry, without its
-	// authenticator; zero means no labels. A Builder makes none.
+	// authenticator; zero means no labels. A Builder makes none;
+	// Table.Labelled adds them.
 	LabelLen int
 	// Memory is the number of bytes of records that are kept in memory before
 	// any file is made; zero means DefaultMemory.

@@ -33,6 +33,7 @@ type auditCommand struct {
 	Open     auditOpen     `cmd:"" help:"Platform: open positions of a session to an auditor."`
 	Draw     auditDraw     `cmd:"" help:"Auditor: draw positions of a session at random."`
 	Check    auditCheck    `cmd:"" help:"Auditor: check what the platform opened, against the advertiser's receipt."`
+	Self     auditSelf     `cmd:"" help:"Platform: check regularly that log, sessions, evidence and ledger still fit together."`
 	Verify   auditVerify   `cmd:"" help:"Anyone: check a platform's log, or a copy of it."`
 	Witness  auditWitness  `cmd:"" help:"Witness: cosign a log's checkpoint, if it extends the last one seen."`
 }
@@ -337,6 +338,31 @@ func sortedKinds(r *audit.Report) (kinds []audit.Kind) {
 		}
 	}
 	return kinds
+}
+
+type auditSelf struct {
+	platformFlags
+	JSON bool `help:"Report as JSON."`
+}
+
+func (c *auditSelf) Run(ctx context.Context) (err error) {
+	p, _, db, err := c.platformFlags.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(db, &err)
+	found, err := p.Check(ctx)
+	if err != nil {
+		return err
+	}
+	err = printReport(c.JSON, found, func(w io.Writer, found *inquiry.SelfCheck) {
+		fmt.Fprintf(w, "%d entries of the log, %d sessions; %d records admitted again, %d erased since; of %d sessions nothing is kept any more\n",
+			found.Entries, found.Sessions, found.Records, found.Erased, found.Expired)
+		for _, problem := range found.Problems {
+			fmt.Fprintf(w, "  %.12s  %s\n", problem.Session, problem.What)
+		}
+	})
+	return errors.Join(err, found.Err())
 }
 
 type auditWitness struct {

@@ -17,7 +17,6 @@ import (
 	"github.com/overlap-psi/overlap/ledger"
 	"github.com/overlap-psi/overlap/policy"
 	"github.com/overlap-psi/overlap/server"
-	"github.com/overlap-psi/overlap/session"
 	"github.com/overlap-psi/overlap/store"
 )
 
@@ -30,6 +29,7 @@ type demoCommand struct {
 	Dir   string `default:"overlap-demo" type:"path" help:"Where the files of both companies go. It must not exist, or be an earlier demo's."`
 	Rows  int    `default:"20000" help:"Rows of the advertiser's file."`
 	Users int    `default:"100000" help:"Accounts of the platform."`
+	modeFlag
 }
 
 // The demo's files, by company.
@@ -39,6 +39,7 @@ const (
 	demoStore     = "platform/users.db"
 	demoPolicy    = "policy.toml"
 	demoReceipt   = "advertiser/spring.receipt"
+	demoMatches   = "advertiser/spring.matches.csv"
 	demoMarker    = ".overlap-demo"
 	demoAudience  = "spring"
 )
@@ -83,12 +84,16 @@ func (c *demoCommand) Run(ctx context.Context) error {
 	defer p.stop()
 	fmt.Printf("== platform: overlap serve … --listen %s\n", p.addr)
 
-	fmt.Printf("== advertiser: overlap match %s --platform %s --audience %s …\n", c.path(demoCustomers), p.addr, demoAudience)
+	as := ""
+	if c.mode().FillsAudience() {
+		as = " --audience " + demoAudience
+	}
+	fmt.Printf("== advertiser: overlap match %s --mode %s --platform %s%s …\n", c.path(demoCustomers), c.Mode, p.addr, as)
 	report, err := c.match(ctx, p.addr.String(), advertiser, platform.ID(), agreed)
 	if err != nil {
 		return err
 	}
-	printMatch(os.Stdout, report, c.path(demoReceipt))
+	printMatch(os.Stdout, report, c.path(demoReceipt), c.path(demoMatches))
 	return c.compare(ctx, db, advertiser.ID())
 }
 
@@ -101,6 +106,9 @@ func (c *demoCommand) prepare() (*policy.Policy, error) {
 	}
 	// Nobody wants to wait to see it work; companies do not share the second.
 	document := strings.Replace(string(policy.Default().Bytes()), "\nrelease_step = 10\n", "\nrelease_step = 1\n", 1)
+	if mode := c.mode(); mode != client.PLearns {
+		document = strings.Replace(document, `"P_LEARNS"]`, fmt.Sprintf(`"P_LEARNS", "%v"]`, mode), 1)
+	}
 	agreed, err := policy.Parse([]byte(document))
 	if err != nil {
 		return nil, err
@@ -155,57 +163,18 @@ func (c *demoCommand) match(ctx context.Context, address string, i *identity.Ide
 	defer list.Close()
 	p := newProgress(false)
 	defer p.done()
-	report, err := match(ctx, address, demoAudience, list, client.Config{
-		Identity: i, Platform: peer, Policy: agreed, Dir: c.path("advertiser/identity/state"), Progress: p.set,
+	m := matchCommand{modeFlag: c.modeFlag, File: c.path(demoCustomers), Platform: address, Matches: c.path(demoMatches)}
+	if c.mode().FillsAudience() {
+		m.Audience = demoAudience
+	}
+	report, err := m.match(ctx, list, client.Config{
+		Identity: i, Platform: peer, Policy: agreed, Dir: c.path("advertiser/identity/state"), Progress: p.set, Mode: c.mode(),
 	})
 	p.done()
 	if err != nil {
 		return nil, err
 	}
 	return report, os.WriteFile(c.path(demoReceipt), report.Receipt.Bytes(), 0o600)
-}
-
-// compare puts what the platform got beside what the plain files say.
-func (c *demoCommand) compare(ctx context.Context, db *store.DB, advertiser identity.ID) error {
-	truth, err := plainTruth(c.path(demoCustomers), c.path(demoUsers))
-	if err != nil {
-		return err
-	}
-	wrong, matched, securityMatched := 0, 0, 0
-	for account, err := range db.AudienceAccounts(ctx, advertiser, demoAudience) {
-		if err != nil {
-			return err
-		}
-		matched++
-		if !truth.overlap[account] {
-			wrong++
-		}
-		if truth.securityOnly[account] {
-			securityMatched++
-		}
-	}
-	missed := len(truth.overlap) - (matched - wrong)
-	file, err := os.ReadFile(c.path(demoReceipt))
-	if err != nil {
-		return err
-	}
-	r, err := session.ParseReceipt(file)
-	if err != nil {
-		return err
-	}
-	if _, err := r.Verify(); err != nil {
-		return err
-	}
-	fmt.Printf("== platform: overlap audience list --store sqlite:%s\n", c.path(demoStore))
-	fmt.Printf("audience %q: %d accounts; from the two plain files: %d; wrong: %d, missed: %d\n", demoAudience, matched, len(truth.overlap), wrong, missed)
-	fmt.Printf("== both: overlap receipt verify %s\n", c.path(demoReceipt))
-	fmt.Println("the receipt is valid: both companies signed how the session ended")
-	fmt.Printf("files of both companies: %s\n", c.Dir)
-	fmt.Printf("%d accounts on the list had given the identifier for security only: %d matched\n", len(truth.securityOnly), securityMatched)
-	if wrong > 0 || missed > 0 || securityMatched > 0 {
-		return errors.New("the match differs from the plain files")
-	}
-	return nil
 }
 
 // stop ends a platform whose sessions are over.

@@ -13,6 +13,7 @@ import (
 type truth struct {
 	overlap      map[string]bool // accounts with a consented identifier on the list
 	securityOnly map[string]bool // accounts on the list by identifiers given for security only
+	rows         map[string]bool // "row,kind" of the list's consented identifiers, each where it is first
 }
 
 // security purposes, as the users file spells them.
@@ -23,7 +24,8 @@ func plainTruth(customers, users string) (*truth, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &truth{overlap: map[string]bool{}, securityOnly: map[string]bool{}}
+	t := &truth{overlap: map[string]bool{}, securityOnly: map[string]bool{}, rows: map[string]bool{}}
+	consented := map[string]bool{} // identifiers
 	security, other := map[string]bool{}, map[string]bool{}
 	err = eachRecord(users, func(col map[string]int, row []string) {
 		account, value, purpose := row[col["account_id"]], spelling(row[col["value"]]), row[col["purpose"]]
@@ -33,7 +35,7 @@ func plainTruth(customers, users string) (*truth, error) {
 		granted := row[col["status"]] == "granted"
 		switch {
 		case purpose == "ads_matching" && granted && row[col["ads_switch"]] == "on":
-			t.overlap[account] = true
+			t.overlap[account], consented[value] = true, true
 		case securityPurposes[purpose] && granted:
 			security[account+"\n"+value] = true
 			return
@@ -51,7 +53,27 @@ func plainTruth(customers, users string) (*truth, error) {
 			t.securityOnly[account] = true
 		}
 	}
-	return t, nil
+	return t, t.findRows(customers, consented)
+}
+
+// findRows notes which rows of the list have a consented identifier.
+func (t *truth) findRows(customers string, consented map[string]bool) error {
+	row, seen := 0, map[string]bool{}
+	return eachRecord(customers, func(_ map[string]int, cells []string) {
+		row++
+		for _, cell := range cells[3:] { // Email, Phone, Email
+			v := spelling(cell)
+			if !consented[v] || seen[v] {
+				continue
+			}
+			seen[v] = true
+			kind := "phone"
+			if strings.Contains(v, "@") {
+				kind = "email"
+			}
+			t.rows[fmt.Sprintf("%d,%s", row, kind)] = true
+		}
+	})
 }
 
 // plainList returns the identifiers of the customers file.

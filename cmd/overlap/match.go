@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,13 +19,16 @@ import (
 type matchCommand struct {
 	listFlags
 	sourceFlag
+	modeFlag
 	File     string `arg:"" help:"Customer file: CSV or TSV, plain, gzip or zstd; - is standard input."`
 	Platform string `required:"" placeholder:"HOST:PORT" help:"Address of the platform's matching server."`
-	Audience string `required:"" help:"Name of the audience the platform fills: 1 to 64 of a-z 0-9 . _ -"`
+	Audience string `help:"Name of the audience the platform fills: 1 to 64 of a-z 0-9 . _ - Required, except in a-learns, which fills none."`
 	Identity string `required:"" type:"path" help:"Directory of your identity, made by keygen. It also keeps the budget of questions you answer."`
 	Peer     string `required:"" help:"The platform's id, as the platform gave it to you."`
 	Policy   string `type:"existingfile" help:"The policy agreed with the platform, byte for byte. Default: the one that comes with Overlap."`
-	Receipt  string `type:"path" help:"Where to write the receipt. Default: AUDIENCE.receipt."`
+	Receipt  string `type:"path" help:"Where to write the receipt. Default: AUDIENCE.receipt; in a-learns a-learns.receipt."`
+	Matches  string `type:"path" help:"Where to write the rows that matched, in every mode but p-learns: row number, the file's own id if it has one, e-mail or phone. Default: AUDIENCE.matches.csv; in a-learns a-learns.matches.csv."`
+	DryRun   bool   `help:"Say what would be disclosed, and at most how long it would take. Nothing leaves this machine."`
 	JSON     bool   `help:"Report as JSON."`
 }
 
@@ -44,8 +48,8 @@ func (c *matchCommand) Run(ctx context.Context) error {
 	if err := c.check(agreed.Policy); err != nil {
 		return err
 	}
-	if c.Receipt == "" {
-		c.Receipt = c.Audience + ".receipt"
+	if err := c.name(); err != nil {
+		return err
 	}
 	list, err := c.list(c.File, agreed.Policy)
 	if err != nil {
@@ -54,9 +58,13 @@ func (c *matchCommand) Run(ctx context.Context) error {
 	defer list.Close()
 	p := newProgress(c.JSON)
 	defer p.done()
-	report, err := match(ctx, c.Platform, c.Audience, list, client.Config{
-		Identity: i, Platform: peer, Policy: agreed.Policy, Dir: filepath.Join(c.Identity, "state"), Progress: p.set,
-	})
+	conf := client.Config{
+		Identity: i, Platform: peer, Policy: agreed.Policy, Dir: filepath.Join(c.Identity, "state"), Progress: p.set, Mode: c.mode(),
+	}
+	if c.DryRun {
+		return c.dryRun(list, conf)
+	}
+	report, err := c.match(ctx, list, conf)
 	p.done()
 	if report != nil && report.Receipt != nil {
 		if e := os.WriteFile(c.Receipt, report.Receipt.Bytes(), 0o600); e != nil {
@@ -66,13 +74,58 @@ func (c *matchCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return printReport(c.JSON, report, func(w io.Writer, r *client.Report) { printMatch(w, r, c.Receipt) })
+	return printReport(c.JSON, report, func(w io.Writer, r *client.Report) { printMatch(w, r, c.Receipt, c.Matches) })
+}
+
+// name checks the audience's name and gives what is written its names.
+func (c *matchCommand) name() error {
+	base := c.Audience
+	switch fills := c.mode().FillsAudience(); {
+	case fills && c.Audience == "":
+		return usageError{errors.New("--audience is required: the platform fills an audience in this mode")}
+	case !fills && c.Audience != "":
+		return usageError{errors.New("--audience: in a-learns the platform fills no audience")}
+	case !fills:
+		base = "a-learns"
+	}
+	c.Receipt, c.Matches = cmp.Or(c.Receipt, base+".receipt"), cmp.Or(c.Matches, base+".matches.csv")
+	return nil
+}
+
+// match runs the session, and writes down the rows that matched where the
+// advertiser learns them.
+func (c *matchCommand) match(ctx context.Context, list *audience.List, conf client.Config) (*client.Report, error) {
+	if conf.Mode == client.PLearns {
+		return match(ctx, c.Platform, c.Audience, list, conf)
+	}
+	rows, err := newMatchesFile(c.Matches, c.File, list)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.close()
+	conf.Matched = rows.add
+	report, err := match(ctx, c.Platform, c.Audience, list, conf)
+	if err == nil {
+		err = rows.finish()
+	}
+	return report, err
+}
+
+// dryRun reads the list and stops before anything is sent.
+func (c *matchCommand) dryRun(list *audience.List, conf client.Config) error {
+	printDisclosure(os.Stderr, conf)
+	for _, err := range list.All() {
+		if err != nil {
+			return err
+		}
+	}
+	kept := list.Report().Kept
+	return printReport(c.JSON, newEstimate(conf.Mode, kept.Email+kept.Phone, conf.Policy), printEstimate)
 }
 
 // match says what is about to be disclosed, and runs the session.
 func match(ctx context.Context, address, name string, list *audience.List, c client.Config) (*client.Report, error) {
-	fmt.Fprintf(os.Stderr, "the platform %.8s… will learn which of its consented accounts are on this list, and about how long the list is;\n"+
-		"you will learn one noised count, or that it is suppressed (policy %.8x…)\n", c.Platform, c.Policy.Hash())
+	printDisclosure(os.Stderr, c)
 	conn, err := client.Dial(address, c)
 	if err != nil {
 		return nil, err
@@ -107,23 +160,31 @@ func loadPolicy(path string) (*policy.Policy, error) {
 	return a.Policy, err
 }
 
-func printMatch(w io.Writer, r *client.Report, receipt string) {
+func printMatch(w io.Writer, r *client.Report, receipt, matches string) {
 	printList(w, r.List)
+	evaluated, got, asked := "different identifiers evaluated", "entries of the table the platform got", "questions the platform asked"
+	if r.Mode == client.ALearns.String() || r.Mode == client.MutualA.String() {
+		evaluated, got, asked = "different identifiers asked about", "entries of the platform's table", "questions asked of the platform"
+	}
 	for _, line := range []struct {
 		n    uint64
 		what string
 	}{
-		{r.Distinct, "different identifiers evaluated"},
-		{r.Entries, "entries of the table the platform got, pads included"},
-		{r.Queries, "questions the platform asked, pads included"},
+		{r.Distinct, evaluated},
+		{r.Entries, got + ", pads included"},
+		{r.Queries, asked + ", pads included"},
 		{r.BytesSent, "bytes left this machine, none of them an identifier or its hash"},
 	} {
 		fmt.Fprintf(w, "%9d  %s\n", line.n, line.what)
 	}
-	if r.Small {
+	if r.Small && r.Matched == nil {
 		fmt.Fprintf(w, "the list has %d people, fewer than the policy asks for (hygiene.min_list): a count of so few is noise, or suppressed\n", r.People)
 	}
 	switch {
+	case r.Matched != nil:
+		printRate(w, r.Matched.Email, r.List.Kept.Email, "e-mails")
+		printRate(w, r.Matched.Phone, r.List.Kept.Phone, "phones")
+		fmt.Fprintf(w, "the rows that matched: %s\n", matches)
 	case !r.Released:
 		fmt.Fprintf(w, "the count is suppressed: fewer than about %d accounts matched\n", r.Tau)
 	case r.Display == policy.DisplayExact.String():
@@ -132,4 +193,11 @@ func printMatch(w io.Writer, r *client.Report, receipt string) {
 		fmt.Fprintf(w, "about %s of the list matched (ε = %s; the policy shows no count)\n", r.Rate, r.Epsilon)
 	}
 	fmt.Fprintf(w, "session %s took %v; receipt: %s\n", r.Session, r.Duration.Round(time.Millisecond), receipt)
+}
+
+// printRate says how many of a kind matched.
+func printRate(w io.Writer, matched, of uint64, kind string) {
+	if of > 0 {
+		fmt.Fprintf(w, "%9d  of %d %s matched (%.1f %%)\n", matched, of, kind, 100*float64(matched)/float64(of))
+	}
 }

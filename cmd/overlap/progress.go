@@ -39,8 +39,9 @@ var stepNames = map[string]string{
 	"import":    "reading users",
 	"validate":  "reading rows",
 	"list":      "preparing the list",
-	"questions": "answering questions",
-	"table":     "sending the table",
+	"questions": "questions and answers",
+	"table":     "the table's way",
+	"claims":    "claims",
 	"waiting":   "waiting for the time of release",
 }
 

@@ -63,7 +63,10 @@ func (c *receiptVerify) Run() error {
 
 func printStatement(w io.Writer, s *session.Statement) {
 	count := fmt.Sprint(s.Count)
-	if s.Suppressed {
+	switch {
+	case !s.Counted:
+		count = "none in this mode"
+	case s.Suppressed:
 		count = "suppressed"
 	}
 	fmt.Fprintln(w, "The receipt is valid: both companies signed this.")

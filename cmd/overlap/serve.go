@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -32,7 +33,8 @@ type serveCommand struct {
 	MaxSessions int           `default:"16" help:"Sessions at once, over all partners; a partner has a quarter of them."`
 	Drain       time.Duration `default:"10m" help:"How long a stop waits for running sessions."`
 
-	RequireSignedPolicy bool `help:"Start only if every partner's policy is signed by the partner and by this platform (FILE.sig beside the policy)."`
+	RequireSignedPolicy bool   `help:"Start only if every partner's policy is signed by the partner and by this platform (FILE.sig beside the policy)."`
+	Operations          string `placeholder:"HOST:PORT" help:"Private address for /metrics (Prometheus), /healthz and /readyz. Traces go where OTEL_EXPORTER_OTLP_ENDPOINT says, if anywhere."`
 }
 
 func (c *serveCommand) Run(ctx context.Context) (err error) {
@@ -52,12 +54,31 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if c.Dir == "" {
 		c.Dir = filepath.Join(c.Identity, "work")
 	}
-	p, err := startPlatform(c.Listen, server.Config{
-		Identity: i, Store: db, Partners: partners, Dir: c.Dir, MaxSessions: c.MaxSessions,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-	})
+	traces, flush, err := tracing(ctx)
 	if err != nil {
 		return err
+	}
+	defer func() {
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		err = errors.Join(err, flush(late))
+	}()
+	o := newOperations()
+	o.certificate(i.Expires())
+	p, err := startPlatform(c.Listen, server.Config{
+		Identity: i, Store: db, Partners: partners, Dir: c.Dir, MaxSessions: c.MaxSessions,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Watch: o.watch(),
+	}, traces...)
+	if err != nil {
+		return err
+	}
+	if c.Operations != "" {
+		stop, refused := o.serve(c.Operations, p.health)
+		if refused != nil {
+			p.grpc.Stop()
+			return refused
+		}
+		defer func() { err = errors.Join(err, stop()) }()
 	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -129,7 +150,7 @@ type platform struct {
 
 // startPlatform listens and serves: the Match service and gRPC's health service,
 // on one port, to partners only.
-func startPlatform(listen string, c server.Config) (*platform, error) {
+func startPlatform(listen string, c server.Config, extra ...grpc.ServerOption) (*platform, error) {
 	s, err := server.New(c)
 	if err != nil {
 		return nil, err
@@ -141,7 +162,7 @@ func startPlatform(listen string, c server.Config) (*platform, error) {
 	p := &platform{
 		server: s,
 		addr:   l.Addr(),
-		grpc:   grpc.NewServer(append(server.GRPCOptions(), grpc.Creds(credentials.NewTLS(s.TLS())))...),
+		grpc:   grpc.NewServer(slices.Concat(server.GRPCOptions(), extra, []grpc.ServerOption{grpc.Creds(credentials.NewTLS(s.TLS()))})...),
 		health: health.NewServer(),
 		log:    c.Log,
 		done:   make(chan error, 1),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -76,7 +77,7 @@ func TestHundredThousand(t *testing.T) {
 	}
 	dir := t.TempDir()
 	w := newWorld(t, dir, n)
-	audience, capture := w.match(t)
+	audience, capture := w.match(t, "spring")
 
 	want := map[string]bool{}
 	for i := n / 2; i < n; i++ {
@@ -94,7 +95,7 @@ func TestHundredThousand(t *testing.T) {
 	if least := 32 * n; len(capture) < 2*least {
 		t.Fatalf("only %d bytes were captured", len(capture))
 	}
-	w.searchCapture(t, capture, n+n/2)
+	newSearch(t, 0, n+n/2).look(t, "the wire", capture)
 	checkOverlapOnDisk(t, dir, n+n/2)
 }
 
@@ -154,7 +155,9 @@ func newWorld(t *testing.T, dir string, n int) *world {
 	defer f.Close()
 	_, err = putFacts(t.Context(), db, f, newProgress(true))
 	must(t, err)
-	agreed, err := policy.Parse(bytes.Replace(policy.Default().Bytes(), []byte("\nrelease_step = 10\n"), []byte("\nrelease_step = 1\n"), 1))
+	document := bytes.Replace(policy.Default().Bytes(), []byte("\nrelease_step = 10\n"), []byte("\nrelease_step = 1\n"), 1)
+	document = bytes.Replace(document, []byte(`"P_LEARNS"]`), []byte(`"P_LEARNS", "A_LEARNS", "MUTUAL_A", "MUTUAL_P"]`), 1)
+	agreed, err := policy.Parse(document)
 	must(t, err)
 	advertiser, err := identity.New("advertiser")
 	must(t, err)
@@ -170,7 +173,9 @@ func newWorld(t *testing.T, dir string, n int) *world {
 	return w
 }
 
-func (w *world) match(t *testing.T) (audience []string, capture []byte) {
+// match runs a session, and returns what the platform has learned under a name and
+// all that was on the wire.
+func (w *world) match(t *testing.T, name string) (audience []string, capture []byte) {
 	t.Helper()
 	wire := &tap{TransportCredentials: credentials.NewTLS(w.conf.Identity.ClientTLS(w.conf.Platform))}
 	conn, err := grpc.NewClient(w.p.addr.String(), append(client.DialOptions(), grpc.WithTransportCredentials(wire))...)
@@ -181,12 +186,15 @@ func (w *world) match(t *testing.T) (audience []string, capture []byte) {
 	list, err := w.flags.list(w.list, w.conf.Policy)
 	must(t, err)
 	defer list.Close()
-	report, err := c.Match(t.Context(), "spring", list)
+	report, err := c.Match(t.Context(), name, list)
 	must(t, err)
 	if _, err := report.Receipt.Verify(); err != nil {
 		t.Error(err)
 	}
-	for account, err := range w.db.AudienceAccounts(t.Context(), w.conf.Identity.ID(), "spring") {
+	for account, err := range w.db.AudienceAccounts(t.Context(), w.conf.Identity.ID(), name) {
+		if errors.Is(err, store.ErrNotFound) {
+			break
+		}
 		must(t, err)
 		audience = append(audience, account)
 	}
@@ -195,43 +203,53 @@ func (w *world) match(t *testing.T) (audience []string, capture []byte) {
 	return audience, bytes.Clone(wire.captured.Bytes())
 }
 
-// searchCapture looks at every offset of the capture for what belongs to any of
-// the people: the value, its SHA-256, and HashToGroup of its input, computed here
-// by circl from the protocol's text.
-func (w *world) searchCapture(t *testing.T, capture []byte, people int) {
+// search is what belongs to some people: the value, its SHA-256, and HashToGroup
+// of its input, computed here by circl from the protocol's text.
+type search struct {
+	bytes map[[32]byte]string
+	raw   map[[10]byte][]string
+}
+
+func newSearch(t *testing.T, first, end int) *search {
 	t.Helper()
 	const dst = "HashToGroup-OPRFV1-\x01-ristretto255-SHA512"
-	forbidden := make(map[[32]byte]string, 2*people)
-	raw := make(map[[10]byte][]string, people)
-	for i := range people {
+	s := &search{bytes: make(map[[32]byte]string, 2*(end-first)), raw: make(map[[10]byte][]string, end-first)}
+	for i := first; i < end; i++ {
 		value := person(i)
 		h := sha256.Sum256([]byte(value))
 		_, class := kindOf(value)
 		x := append([]byte("AMPSI-V01\x00\x01"), class)
 		point, err := group.Ristretto255.HashToElement(append(x, h[:]...), []byte(dst)).MarshalBinary()
 		must(t, err)
-		forbidden[h], forbidden[[32]byte(point)] = "the SHA-256", "the unblinded point"
+		s.bytes[h], s.bytes[[32]byte(point)] = "the SHA-256", "the unblinded point"
 		start := [10]byte([]byte(value))
-		raw[start] = append(raw[start], value)
+		s.raw[start] = append(s.raw[start], value)
 	}
-	for at := range capture {
-		if at+32 <= len(capture) {
-			if what := forbidden[[32]byte(capture[at:])]; what != "" {
-				t.Fatalf("%s of an identifier is on the wire", what)
+	return s
+}
+
+// look looks at every offset.
+func (s *search) look(t *testing.T, where string, b []byte) {
+	t.Helper()
+	for at := range b {
+		if at+32 <= len(b) {
+			if what := s.bytes[[32]byte(b[at:])]; what != "" {
+				t.Fatalf("%s of an identifier is on %s", what, where)
 			}
 		}
-		if at+10 <= len(capture) {
-			for _, value := range raw[[10]byte(capture[at:])] {
-				if bytes.HasPrefix(capture[at:], []byte(value)) {
-					t.Fatal("an identifier is on the wire")
+		if at+10 <= len(b) {
+			for _, value := range s.raw[[10]byte(b[at:])] {
+				if bytes.HasPrefix(b[at:], []byte(value)) {
+					t.Fatalf("an identifier is on %s", where)
 				}
 			}
 		}
 	}
 }
 
-// checkOverlapOnDisk looks for what sessions may have left: the work directories
-// are empty, and the advertiser's state holds no identifier.
+// checkOverlapOnDisk looks for what sessions may have left: of the platform's
+// working files nothing, and no identifier in its evidence and logs, nor in the
+// advertiser's state.
 func checkOverlapOnDisk(t *testing.T, dir string, people int) {
 	t.Helper()
 	for _, sub := range []string{"work", "state"} {
@@ -239,16 +257,17 @@ func checkOverlapOnDisk(t *testing.T, dir string, people int) {
 			if err != nil || d.IsDir() {
 				return err
 			}
-			if sub == "work" {
+			kept := strings.HasPrefix(path, server.EvidenceDir(filepath.Join(dir, sub))) || strings.HasPrefix(path, server.LogsDir(filepath.Join(dir, sub)))
+			if sub == "work" && !kept {
 				t.Errorf("the platform left %s", path)
 			}
 			text, err := os.ReadFile(path)
-			for i := range people {
-				if bytes.Contains(text, []byte(person(i))) {
-					t.Fatalf("%s holds an identifier", path)
-				}
-				if i > 1000 { // the files are small; the first thousand stand for all
-					break
+			for i := range min(people, 1000) { // they stand for all
+				sum := sha256.Sum256([]byte(person(i)))
+				for _, found := range [][]byte{[]byte(person(i)), sum[:], fmt.Appendf(nil, "%x", sum), fmt.Appendf(nil, "u%d", i+people/3)} {
+					if len(found) > 5 && bytes.Contains(text, found) {
+						t.Fatalf("%s holds an identifier, its hash, or an account", path)
+					}
 				}
 			}
 			return err

@@ -1,0 +1,123 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/overlap-psi/overlap/dossier"
+	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/session"
+	"github.com/overlap-psi/overlap/store"
+	"github.com/overlap-psi/overlap/table"
+)
+
+// openQTime is how long an advertiser may take to send OPEN_Q: it has read its
+// list before HELLO (PROTOCOL.md §8.1).
+const openQTime = 2 * time.Minute
+
+// hold is the session of a platform that is asked, A_LEARNS and MUTUAL_A, one
+// step a line. Here the advertiser tests identifiers, and its budget is what
+// limits that: it is charged before anything is evaluated. Each of these is
+// durable before the next: the nonce, the charge, the record of the session, the
+// first answer and, in MUTUAL_A, the audience.
+func (r *run) hold(ctx context.Context) error {
+	s := r.session
+	queries, err := s.ReadOpenQ(ctx, openQTime, r.useNonce)
+	if err != nil {
+		return err
+	}
+	if err := r.chargeQuestions(ctx, queries); err != nil {
+		return err
+	}
+	if err := r.cutSnapshot(ctx); err != nil {
+		return err
+	}
+	key := psi.NewKey() // of this session only
+	defer key.Destroy()
+	if err := r.evaluate(ctx, key); err != nil {
+		return err
+	}
+	from := session.Snapshot{Root: r.snapshot.Root(), Size: r.snapshot.Size()}
+	if err := s.OpenH(ctx, key, r.tokens.Entries(), r.tokens.Root(), from); err != nil {
+		return err
+	}
+	seed := psi.NewSeed() // blinds nothing: it hides in the log who matched
+	defer seed.Destroy()
+	if err := r.record(ctx, seed); err != nil {
+		return err
+	}
+	r.log.Info("session opened", "sid", r.sidText(), "queries", queries, "entries", r.tokens.Entries())
+	if err := s.Evaluate(ctx); err != nil {
+		return err
+	}
+	if err := s.ReadSeal(ctx); err != nil {
+		return err
+	}
+	if err := s.SendTable(ctx, r.tokens.Chunks(session.TableChunk())); err != nil {
+		return err
+	}
+	if s.Mode().Claims() {
+		if err := r.takeClaims(ctx, dossier.NewCommitment(*seed)); err != nil {
+			return err
+		}
+	}
+	return s.CloseHolder(ctx)
+}
+
+// chargeQuestions takes q̂ from the advertiser's budget of this epoch. The session
+// has no id yet; OPEN_Q is as much its own.
+func (r *run) chargeQuestions(ctx context.Context, queries uint64) error {
+	p := r.partner.Policy
+	err := r.s.c.Store.ChargeQueries(ctx, r.advertiser.ID, p.Epoch(time.Now()), r.session.OpenQHash(), queries, p.MaxEvaluations)
+	if errors.Is(err, store.ErrBudget) {
+		return fmt.Errorf("%w: %w", err, psi.AbortBudget)
+	}
+	return err
+}
+
+// evaluate makes the session's table of the snapshot: one entry for each distinct
+// identifier, and pads. Where claims will come, it keeps which leaf is behind
+// which token.
+func (r *run) evaluate(ctx context.Context, key *psi.Key) error {
+	b, err := table.NewBuilder(table.Options{Dir: r.s.spill(), TokenLen: session.TokenLen})
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	in, outs := make([]psi.Input, 0, psi.ChunkElems), make([]psi.Output, psi.ChunkElems)
+	done := uint64(0)
+	flush := func() error {
+		outs := outs[:len(in)]
+		key.Evaluate(outs, in)
+		err := b.Add(outs)
+		if err == nil && r.session.Mode().Claims() {
+			err = r.queries.Add(outs, done)
+		}
+		done += uint64(len(in))
+		clear(outs)
+		in = in[:0]
+		return errors.Join(err, ctx.Err())
+	}
+	for leaf, err := range r.snapshot.All() {
+		if err != nil {
+			return err
+		}
+		if leaf.IsPad() {
+			break // all that follow are
+		}
+		if in = append(in, leaf.Input()); len(in) == cap(in) {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	pads := psi.NewSeed()
+	defer pads.Destroy()
+	r.tokens, err = b.Seal(ctx, "", pads)
+	return err
+}
