@@ -89,13 +89,14 @@ type site struct {
 	ids      map[string]string // by company
 	random   *rand.Rand
 
-	serve        *process
-	address      string
-	start, whole time.Duration // how long a start takes, and a session
-	sessions     int           // that were begun
-	kills        int
-	phases       map[string]int
-	check        *siteCheck
+	serve    *process
+	address  string
+	start    time.Duration            // how long the platform takes to start
+	whole    map[string]time.Duration // and a session, by mode
+	sessions int                      // that were begun
+	kills    int
+	phases   map[string]int
+	check    *siteCheck
 }
 
 // People are numbered: accounts are of the first, customers are from some of them on.
@@ -107,12 +108,12 @@ const (
 
 func newSite(t *testing.T, url string, random *rand.Rand) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), url: url, ids: map[string]string{}, random: random, phases: map[string]int{}}
+	s := &site{t: t, dir: t.TempDir(), url: url, ids: map[string]string{}, random: random, whole: map[string]time.Duration{}, phases: map[string]int{}}
 	for _, company := range []string{"platform", "advertiser"} {
 		s.ids[company] = strings.TrimSpace(s.run("keygen", "--out", s.path(company), "--name", company))
 	}
 	document := policy.Default().Bytes()
-	for _, line := range []string{"release_step = 1", "max_releases = 1000"} {
+	for _, line := range []string{"release_step = 1", "max_releases = 1000", `modes = ["P_LEARNS", "A_LEARNS", "MUTUAL_A", "MUTUAL_P"]`} {
 		name, _, _ := strings.Cut(line, " ")
 		document = regexp.MustCompile(`(?m)^`+name+` += .*$`).ReplaceAll(document, []byte(line))
 	}
@@ -153,19 +154,30 @@ func (s *site) run(args ...string) (out string) {
 	return p.out.String()
 }
 
-// measure runs one session that nobody disturbs.
+// measure runs sessions that nobody disturbs: one that waits for its count's
+// second, and one of those that do not.
 func (s *site) measure() {
 	s.t.Helper()
 	started := time.Now()
 	s.restart()
 	s.start = time.Since(started)
-	started = time.Now()
-	if m := s.match(); m.wait() != nil {
-		s.t.Fatalf("a session that nobody disturbs fails: %s", m.errors.String())
+	for _, mode := range crashModes[:2] {
+		started = time.Now()
+		if m := s.match(mode); m.wait() != nil {
+			s.t.Fatalf("a session of mode %s that nobody disturbs fails: %s", mode, m.errors.String())
+		}
+		s.whole[mode] = time.Since(started)
 	}
-	s.whole = time.Since(started)
+	for _, mode := range crashModes[2:] {
+		s.whole[mode] = s.whole[crashModes[1]]
+	}
+	s.serve.interrupt() // what it has still to write down is written down
+	must(s.t, s.serve.wait())
 	s.check.now()
+	s.restart()
 }
+
+var crashModes = []string{"p-learns", "mutual-p", "mutual-a", "a-learns"}
 
 // restart starts the platform, which must recover, whatever it was before.
 func (s *site) restart() {
@@ -188,22 +200,36 @@ func (s *site) platform() *process {
 	return s.launch("serve", "--store", s.url, "--identity", s.path("platform"), "--partners", s.path("partners.json"), "--listen", "127.0.0.1:0")
 }
 
-func (s *site) match() *process {
+// anyMode is one of the modes; every other time that of a platform which releases a
+// count, the longest.
+func (s *site) anyMode() string {
+	if s.random.IntN(2) == 0 {
+		return crashModes[0]
+	}
+	return crashModes[s.random.IntN(len(crashModes))]
+}
+
+func (s *site) match(mode string) *process {
 	s.sessions++
 	name := fmt.Sprintf("audience-%d", s.sessions)
-	return s.launch("match", s.path("customers.csv"), "--platform", s.address, "--audience", name, "--identity", s.path("advertiser"),
-		"--peer", s.ids["platform"], "--policy", s.path("policy.toml"), "--list-consent", "granted", "--receipt", s.path(name+".receipt"))
+	args := []string{"match", s.path("customers.csv"), "--platform", s.address, "--mode", mode, "--identity", s.path("advertiser"), "--peer", s.ids["platform"],
+		"--policy", s.path("policy.toml"), "--list-consent", "granted", "--receipt", s.path(name + ".receipt"), "--matches", s.path(name + ".csv")}
+	if mode != "a-learns" {
+		args = append(args, "--audience", name)
+	}
+	return s.launch(args...)
 }
 
 // crash lets a session or two begin, kills somebody, and checks what is left. The
 // platform is running before and after.
 func (s *site) crash() {
 	s.t.Helper()
-	matches := []*process{s.match()}
+	mode := s.anyMode()
+	matches := []*process{s.match(mode)}
 	if s.random.IntN(3) == 0 {
-		matches = append(matches, s.match())
+		matches = append(matches, s.match(s.anyMode()))
 	}
-	s.await(matches)
+	s.await(mode, matches[0])
 	whom := s.random.IntN(5) // 0: the advertiser, 1: both, others: the platform
 	if whom < 2 {
 		for _, m := range matches {
@@ -235,49 +261,54 @@ func (s *site) upTo(most time.Duration) time.Duration {
 }
 
 // await waits for the moment of a kill. Half of them are anywhere in a session;
-// most of that time both only wait for the count's second. The others are soon
-// after something has happened.
-func (s *site) await(matches []*process) {
+// where a count is released, most of that time both only wait for its second. The
+// others are soon after something has happened.
+func (s *site) await(mode string, match *process) {
 	evidence := s.path("platform/work/evidence")
 	before := len(names(evidence))
 	opened := func() bool { return strings.Contains(s.serve.errors.String(), `msg="session opened"`) }
 	kept := func() bool { return len(names(evidence)) > before }
-	sealed := func() bool {
-		list := names(evidence)
-		return len(list) > before && !strings.Contains(strings.Join(list, " "), ".unsealed")
-	}
+	sealed := func() bool { return kept() && !strings.Contains(strings.Join(names(evidence), " "), ".unsealed") }
 	until := func(happened func() bool) {
-		for deadline := time.Now().Add(2 * s.whole); !happened() && time.Now().Before(deadline) && !matches[0].over(); {
+		for deadline := time.Now().Add(2 * s.whole[mode]); !happened() && time.Now().Before(deadline) && !match.over(); {
 			time.Sleep(200 * time.Microsecond)
 		}
 	}
-	switch s.random.IntN(8) {
-	case 0: // as the questions go
+	platformAsks := mode == "p-learns" || mode == "mutual-p"
+	switch at := s.random.IntN(10); {
+	case at < 5:
+		time.Sleep(s.upTo(s.whole[mode]))
+	case at == 5 || !platformAsks: // as the questions go, or come
 		until(opened)
-		time.Sleep(s.upTo(10 * time.Millisecond))
-	case 1: // as evidence is written
+		time.Sleep(s.upTo(20 * time.Millisecond))
+	case at == 6: // as evidence is written
 		until(kept)
 		time.Sleep(s.upTo(5 * time.Millisecond))
-	case 2: // as the table comes, is charged for and matched
+	case at < 9 || mode != "p-learns": // as the table comes, is charged for and matched
 		until(sealed)
-		time.Sleep(s.upTo(40 * time.Millisecond))
-	case 3: // as the count leaves, at the first full second that is a second later
+		time.Sleep(s.upTo(25 * time.Millisecond))
+	default: // as the count leaves, at the first full second that is a second later
 		until(sealed)
 		due := time.Now().Add(time.Second + 20*time.Millisecond).Truncate(time.Second).Add(time.Second)
 		time.Sleep(time.Until(due) + s.upTo(50*time.Millisecond) - 5*time.Millisecond)
-	default:
-		time.Sleep(s.upTo(s.whole))
 	}
 }
 
-// finish runs one session more, as if nothing had been, and says what was done.
+// finish runs a session more of each mode, as if nothing had been, and says what
+// was done.
 func (s *site) finish() {
 	s.t.Helper()
 	if s.t.Failed() {
 		return
 	}
-	if m := s.match(); m.wait() != nil {
-		s.t.Errorf("after %d kills no session succeeds: %s", s.kills, m.errors.String())
+	var last []*process
+	for _, mode := range crashModes { // as many at once as a partner may have
+		last = append(last, s.match(mode))
+	}
+	for i, m := range last {
+		if m.wait() != nil {
+			s.t.Errorf("after %d kills no session of mode %s succeeds: %s", s.kills, crashModes[i], m.errors.String())
+		}
 	}
 	s.serve.interrupt()
 	if err := s.serve.wait(); err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/overlap-psi/overlap/identity"
 	"github.com/overlap-psi/overlap/internal/merkle"
 	"github.com/overlap-psi/overlap/logbook"
+	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/receipt"
 	"github.com/overlap-psi/overlap/store"
 )
@@ -40,12 +41,17 @@ type siteCheck struct {
 	key      ed25519.PublicKey
 	kept     map[string][][]byte // checkpoints, by log
 	sessions map[[32]byte]seen
-	spent    uint64
+	spent    uint64 // releases
+	asked    uint64 // questions of the advertiser
 }
+
+// platformAsks reports whether the platform is the Querier.
+func platformAsks(s store.Session) bool { return s.Mode == "P_LEARNS" || s.Mode == "MUTUAL_P" }
 
 // seen is what a session was when it was last looked at: it has ended, and so it
 // stays.
 type seen struct {
+	mode    string
 	outcome string
 	receipt []byte
 	release []byte
@@ -84,7 +90,7 @@ func (c *siteCheck) now() (state string) {
 			c.t.Errorf("session %x was %+v, and is %+v", session.SID, before, now)
 		}
 		if !known {
-			state = now.state + ", " + now.outcome
+			state = now.mode + " " + now.state + ", " + now.outcome
 			c.audience(db, session, now)
 		}
 		c.sessions[session.SID] = now
@@ -180,7 +186,7 @@ func (c *siteCheck) tell(public []audit.Body) map[[32]byte]*events {
 // session checks that a session is whole, whenever it ended.
 func (c *siteCheck) session(db *store.DB, s store.Session, told *events, audiences []store.Audience) (now seen) {
 	c.t.Helper()
-	now = seen{outcome: s.Outcome, receipt: s.Receipt}
+	now = seen{outcome: s.Outcome, receipt: s.Receipt, mode: s.Mode}
 	bad := func(what string) { c.t.Errorf("session %x, %q: %s", s.SID, s.Outcome, what) }
 	if told == nil {
 		bad("it is not in the log")
@@ -194,7 +200,8 @@ func (c *siteCheck) session(db *store.DB, s store.Session, told *events, audienc
 			bad("more than one event: " + string(kind))
 		}
 	}
-	if told.kinds["snapshot"] != 1 || told.kinds["session"] != 1 || told.root != audit.Hash(s.Root) || told.asked != s.QHat {
+	asks, releases := platformAsks(s), s.Mode == "P_LEARNS"
+	if told.kinds["snapshot"] != 1 || told.kinds["session"] != 1 || told.root != audit.Hash(s.Root) || asks && told.asked != s.QHat {
 		bad("its snapshot or its end is not in the log")
 	}
 	r, err := receipt.Parse(s.Receipt)
@@ -224,7 +231,7 @@ func (c *siteCheck) session(db *store.DB, s store.Session, told *events, audienc
 			now.state = step.name
 		}
 	}
-	if now.result && !now.charged || drawn && !now.result || now.charged && !sealed {
+	if releases && (now.result && !now.charged || drawn && !now.result || now.charged && !sealed) || !releases && (now.charged || drawn) || asks && now.result && !sealed {
 		bad("it has a later step without one before it")
 	}
 	if _, err := r.Verify(); (err == nil) != (s.Outcome == "complete") {
@@ -288,10 +295,14 @@ func (s seen) continues(before seen) bool {
 // that says so, and none taken back.
 func (c *siteCheck) budgets(db *store.DB, told map[[32]byte]*events) {
 	c.t.Helper()
-	spent, events := uint64(0), uint64(0)
+	spent, asked, events := uint64(0), uint64(0), uint64(0)
 	for b, err := range db.Budgets(c.t.Context()) {
 		must(c.t, err)
-		spent += b.Spent
+		if b.Kind == store.Releases {
+			spent += b.Spent
+		} else {
+			asked += b.Spent
+		}
 	}
 	for _, e := range told {
 		events += uint64(e.kinds["release"])
@@ -299,7 +310,10 @@ func (c *siteCheck) budgets(db *store.DB, told map[[32]byte]*events) {
 	if spent != events || spent < c.spent {
 		c.t.Errorf("%d releases are charged, %d are in the log, and %d were charged before", spent, events, c.spent)
 	}
-	c.spent = spent
+	if asked < c.asked {
+		c.t.Errorf("%d questions are charged, and %d were before", asked, c.asked)
+	}
+	c.spent, c.asked = spent, asked
 }
 
 // evidence checks what was kept of a session: all of it once SEAL may have been
@@ -309,7 +323,7 @@ func (c *siteCheck) evidence(s store.Session, r *receipt.Receipt) (sealed bool) 
 	dir := c.s.path("platform/work/evidence")
 	kept, err := evidence.Open(dir, s.SID)
 	if errors.Is(err, fs.ErrNotExist) {
-		if len(r.Seal) > 0 {
+		if len(r.Seal) > 0 && platformAsks(s) {
 			c.t.Errorf("session %x was sealed, and its evidence is gone", s.SID)
 		}
 		return false
@@ -404,24 +418,25 @@ func (c *siteCheck) receipts(db *store.DB) {
 
 func (c *siteCheck) receipt(db *store.DB, r *receipt.Receipt) {
 	c.t.Helper()
-	q, err := r.Questions()
-	must(c.t, err)
-	s, err := db.Session(c.t.Context(), q.SID)
+	sid := psi.SessionID(r.OpenQ, r.OpenH)
+	s, err := db.Session(c.t.Context(), sid)
 	if err != nil {
 		c.t.Errorf("the advertiser has a receipt of a session that the platform does not know: %v", err)
 		return
 	}
 	own, err := receipt.Parse(s.Receipt)
 	must(c.t, err)
-	if !bytes.Equal(own.UpToSeal().Bytes(), r.UpToSeal().Bytes()) {
-		c.t.Errorf("session %x: the two companies hold different receipts", q.SID)
+	// Where the advertiser asked, SEAL is its own; a platform that dies then has not
+	// kept it.
+	if platformAsks(s) && !bytes.Equal(own.UpToSeal().Bytes(), r.UpToSeal().Bytes()) || !bytes.Equal(own.OpenQ, r.OpenQ) || !bytes.Equal(own.OpenH, r.OpenH) {
+		c.t.Errorf("session %x: the two companies hold different receipts", sid)
 	}
-	if count, err := db.Release(c.t.Context(), q.SID); len(r.Release) > 0 && (err != nil || !bytes.Equal(count, r.Release)) {
-		c.t.Errorf("session %x: the advertiser has a count that the platform has not on record", q.SID)
+	if count, err := db.Release(c.t.Context(), sid); len(r.Release) > 0 && (err != nil || !bytes.Equal(count, r.Release)) {
+		c.t.Errorf("session %x: the advertiser has a count that the platform has not on record", sid)
 	}
 	if r.Complete() {
 		if _, err := r.Verify(); err != nil {
-			c.t.Errorf("session %x: %v", q.SID, err)
+			c.t.Errorf("session %x: %v", sid, err)
 		}
 	}
 }
