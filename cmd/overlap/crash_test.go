@@ -260,7 +260,7 @@ func (s *site) upTo(most time.Duration) time.Duration {
 	return time.Duration(s.random.Int64N(int64(most)))
 }
 
-// await waits for the moment of a kill. Half of them are anywhere in a session;
+// await waits for the moment of a kill. Nearly half are anywhere in a session;
 // where a count is released, most of that time both only wait for its second. The
 // others are soon after something has happened.
 func (s *site) await(mode string, match *process) {
@@ -275,7 +275,17 @@ func (s *site) await(mode string, match *process) {
 		}
 	}
 	platformAsks := mode == "p-learns" || mode == "mutual-p"
-	switch at := s.random.IntN(10); {
+	switch at := s.random.IntN(12); {
+	case at > 9: // as one step after the other comes to be on record
+		db := s.below()
+		defer db.Close()
+		entries := func() (n int) {
+			_ = db.QueryRow(`SELECT COUNT(*) FROM outbox`).Scan(&n) // 0 if it can't be read just now
+			return n
+		}
+		want := entries() + 1 + s.random.IntN(3)
+		until(func() bool { return entries() >= want })
+		time.Sleep(s.upTo(4 * time.Millisecond))
 	case at < 5:
 		time.Sleep(s.upTo(s.whole[mode]))
 	case at == 5 || !platformAsks: // as the questions go, or come

@@ -352,16 +352,23 @@ func (c *siteCheck) evidence(s store.Session, r *receipt.Receipt) (sealed bool) 
 	return true
 }
 
+// below opens the database under the store.
+func (s *site) below() *sql.DB {
+	s.t.Helper()
+	driver, name := "pgx", s.url
+	if path, ok := strings.CutPrefix(s.url, "sqlite:"); ok {
+		driver, name = "sqlite3", "file:"+path
+	}
+	db, err := sql.Open(driver, name)
+	must(s.t, err)
+	return db
+}
+
 // unfinished checks that no piece of an audience is left: it would be a result
 // without its record. The store shows none to anybody, so this looks below.
 func (c *siteCheck) unfinished() {
 	c.t.Helper()
-	driver, name := "pgx", c.s.url
-	if path, ok := strings.CutPrefix(c.s.url, "sqlite:"); ok {
-		driver, name = "sqlite3", "file:"+path
-	}
-	db, err := sql.Open(driver, name)
-	must(c.t, err)
+	db := c.s.below()
 	defer db.Close()
 	var audiences, strays int
 	must(c.t, db.QueryRow(`SELECT COUNT(*) FROM audiences WHERE ready = 0`).Scan(&audiences))
