@@ -32,6 +32,7 @@ var rows = []row{
 	{pkg: "internal/sha512x8"},
 	{pkg: "internal/input"},
 	{pkg: "internal/merkle"},
+	{pkg: "internal/postgrestest"}, // for tests
 	{pkg: "internal/sheet"},
 	{pkg: "identifier"},
 	{pkg: "identity"},

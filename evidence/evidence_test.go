@@ -161,7 +161,7 @@ func TestWhatIsKept(t *testing.T) {
 }
 
 func TestWriter(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "evidence")
+	dir := filepath.Join(filepath.Join(t.TempDir(), "a [name"), "evidence")
 	create := func(sid [32]byte) *Writer {
 		w, err := Create(dir, sid)
 		must(t, err)

@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/receipt"
@@ -130,10 +132,15 @@ func (w *Writer) Close() error {
 // Sweep removes what a crash left of sessions that were not sealed. No session
 // runs meanwhile.
 func Sweep(dir string) error {
-	left, err := filepath.Glob(filepath.Join(dir, "*"+unsealed))
+	kept, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	errs := []error{err}
-	for _, name := range left {
-		errs = append(errs, os.RemoveAll(name))
+	for _, session := range kept {
+		if strings.HasSuffix(session.Name(), unsealed) {
+			errs = append(errs, os.RemoveAll(filepath.Join(dir, session.Name())))
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("evidence: %w", err)

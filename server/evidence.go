@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/overlap-psi/overlap/audit"
@@ -17,6 +19,7 @@ import (
 	"github.com/overlap-psi/overlap/policy"
 	"github.com/overlap-psi/overlap/receipt"
 	"github.com/overlap-psi/overlap/store"
+	"github.com/overlap-psi/overlap/table"
 )
 
 // EvidenceDir is where a server with the given Dir keeps what it can be audited
@@ -30,10 +33,10 @@ func LogsDir(dir string) string { return filepath.Join(dir, "logs") }
 // end now, on record and in the log, and what was not published is. Nobody else
 // may serve from the store.
 func (s *Server) recover(ctx context.Context) error {
-	if err := evidence.Sweep(EvidenceDir(s.c.Dir)); err != nil {
+	if err := s.sweep(); err != nil {
 		return err
 	}
-	interrupted, err := s.c.Store.Interrupted(ctx, time.Now())
+	interrupted, err := s.c.Store.Interrupted(ctx, anyTime)
 	if err != nil {
 		return err
 	}
@@ -51,6 +54,31 @@ func (s *Server) recover(ctx context.Context) error {
 		return err
 	}
 	return s.book.Publish(ctx)
+}
+
+// anyTime is after whatever a clock says: one that was ahead when a session started
+// must not keep it open.
+var anyTime = time.Unix(1<<40, 0)
+
+// sweep removes what a killed process had begun to write.
+func (s *Server) sweep() error {
+	return errors.Join(table.Sweep(s.spill()), sweepNames(s.spill(), scratchName), sweepNames(s.book.PoliciesDir(), pendingName),
+		evidence.Sweep(EvidenceDir(s.c.Dir)))
+}
+
+// sweepNames removes the files in dir whose names begin so.
+func sweepNames(dir, prefix string) error {
+	list, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("server: sweep: %w", err)
+	}
+	var errs []error
+	for _, f := range list {
+		if strings.HasPrefix(f.Name(), prefix) {
+			errs = append(errs, os.Remove(filepath.Join(dir, f.Name())))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // outcomeDied is the outcome of sessions that nobody saw end.
@@ -81,23 +109,26 @@ func (s *Server) end(ctx context.Context, of store.Session, r *receipt.Receipt, 
 }
 
 // expire forgets sessions that no partner's policy has kept any longer
-// (retention_days): from then on nobody can say who was in them.
+// (retention_days): from then on nobody can say who was in them. A process may have
+// died between a session's two parts, so it looks at all that are forgotten.
 func (s *Server) expire(ctx context.Context) error {
 	days := uint64(0)
 	for _, p := range *s.partners.Load() {
 		days = max(days, p.Policy.RetentionDays)
 	}
 	before := time.Now().Add(-time.Duration(days) * 24 * time.Hour)
-	var gone [][32]byte
-	_, err := s.c.Store.Expire(ctx, before, func(left store.Session) []store.Entry {
-		gone = append(gone, left.SID)
-		return nil
-	})
-	errs := []error{err}
-	for _, sid := range gone {
-		errs = append(errs, evidence.Remove(EvidenceDir(s.c.Dir), sid))
+	if _, err := s.c.Store.Expire(ctx, before, nil); err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	for past, err := range s.c.Store.Sessions(ctx) {
+		if err == nil && past.Expired {
+			err = evidence.Remove(EvidenceDir(s.c.Dir), past.SID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // publish brings the logs' files up to the store. What it can't publish now is
@@ -160,12 +191,15 @@ func (s *Server) keepPolicy(p *Partner) error {
 	return err
 }
 
+// pendingName begins the names of files that are not whole yet.
+const pendingName = ".new-"
+
 // writeOnce makes a durable file of the content, unless it is that already.
 func writeOnce(name string, content []byte) error {
 	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, content) {
 		return nil
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-*") // 0600
+	f, err := os.CreateTemp(filepath.Dir(name), pendingName+"*") // 0600
 	if err != nil {
 		return fmt.Errorf("server: %w", err)
 	}

@@ -166,6 +166,9 @@ func (r *run) writeSnapshot(ctx context.Context) error {
 	return err
 }
 
+// scratchName begins the names of snapshots.
+const scratchName = "snapshot-"
+
 // scratch returns a private file that loses its name at once where the system
 // allows it, so that it is gone with the process, however that ends. Elsewhere
 // unnamed is the name to remove once it is closed.
@@ -173,7 +176,7 @@ func scratch(dir string) (f *os.File, name string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", fmt.Errorf("server: snapshot: %w", err)
 	}
-	if f, err = os.CreateTemp(dir, "snapshot-*"); err != nil { // 0600
+	if f, err = os.CreateTemp(dir, scratchName+"*"); err != nil { // 0600
 		return nil, "", fmt.Errorf("server: snapshot: %w", err)
 	}
 	if os.Remove(f.Name()) != nil {

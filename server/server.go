@@ -35,7 +35,6 @@ import (
 	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/session"
 	"github.com/overlap-psi/overlap/store"
-	"github.com/overlap-psi/overlap/table"
 )
 
 // Config is a platform's side.
@@ -116,9 +115,6 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	if err := s.SetPartners(c.Partners); err != nil {
-		return nil, err
-	}
-	if err := table.Sweep(s.spill()); err != nil {
 		return nil, err
 	}
 	return s, s.recover(context.Background())

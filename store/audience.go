@@ -53,7 +53,7 @@ type Result struct {
 // The accounts are written some thousands to a transaction, unseen until the last;
 // no lock is held while the sequence runs. Of two calls for one audience the one
 // begun later wins, and the other fails with ErrReplaced. What a crash leaves
-// unfinished is never seen and goes with the next call. Accounts that are erased
+// unfinished is never seen and goes with CloseSession. Accounts that are erased
 // meanwhile are not in the audience, and are counted as erased.
 func (d *DB) PutMatches(ctx context.Context, sid [32]byte, name string, matches iter.Seq2[Match, error], entries func(Result) ([]Entry, error)) (accounts uint64, err error) {
 	a, err := d.newAudience(ctx, sid, name)
@@ -265,7 +265,7 @@ func (a *newAudience) countErased(ctx context.Context, tx *sql.Tx) error {
 }
 
 // drop removes an audience that will not be finished, also if ctx is over. If
-// even that fails, the next call for its name removes it.
+// even that fails, CloseSession removes it.
 func (a *newAudience) drop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()

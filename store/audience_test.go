@@ -289,6 +289,47 @@ func TestFirstAudienceIsUnseenUntilWhole(t *testing.T) {
 }
 
 // A call that begins later wins also if the earlier one finishes within it.
+// A process that dies while it fills an audience leaves a piece of one. When the
+// session is ended for it, that piece is gone: a result without its record would
+// tell who matched, and nobody could say that it does.
+func TestUnfinishedAudienceGoesWithItsSession(t *testing.T) {
+	onEach(t, func(t *testing.T, d *DB) {
+		putAccounts(t, d, "a", "b")
+		_, records := opened(t, d, 1)
+		whole, _ := opened(t, d, 2)
+		if _, err := d.PutMatches(t.Context(), whole.SID, "autumn", matchesOf(records...), nil); err != nil {
+			t.Fatal(err)
+		}
+		a, err := d.newAudience(t.Context(), id(1), "spring")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.members.close()
+		if err := a.fill(t.Context(), matchesOf(records...)); err != nil {
+			t.Fatal(err)
+		}
+		for _, sid := range []byte{1, 2} {
+			if err := d.CloseSession(t.Context(), id(sid), Ending{Ended: later, Outcome: "process died"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var audiences, members int
+		if err := d.read.QueryRow(`SELECT (SELECT COUNT(*) FROM audiences), (SELECT COUNT(*) FROM members)`).Scan(&audiences, &members); err != nil {
+			t.Fatal(err)
+		}
+		if audiences != 1 || members != 2 || len(accountsOf(t, d, 1, "autumn")) != 2 {
+			t.Errorf("%d audiences with %d accounts are there, want the whole one with 2", audiences, members)
+		}
+		// If the process was not dead after all, it gets no result any more.
+		if err := a.fill(t.Context(), matchesOf(records...)); err != ErrReplaced {
+			t.Errorf("an audience of a session that has ended is filled: %v", err)
+		}
+		if err := a.finish(t.Context(), nil); err != ErrReplaced {
+			t.Errorf("an audience of a session that has ended is finished: %v", err)
+		}
+	})
+}
+
 func TestEarlierAudienceDoesNotStopALaterOne(t *testing.T) {
 	onEach(t, func(t *testing.T, d *DB) {
 		h := putAccounts(t, d, "early", "late")

@@ -173,7 +173,8 @@ type Ending struct {
 }
 
 // CloseSession records how the session ended, once: afterwards it returns
-// ErrEnded, and writes no event.
+// ErrEnded, and writes no event. An audience that the session has not finished is
+// gone with it: nobody else could come across it, if no session has its name again.
 func (d *DB) CloseSession(ctx context.Context, sid [32]byte, e Ending, entries ...Entry) error {
 	return d.update(ctx, "closing a session", func(tx *sql.Tx) error {
 		var receipt any // NULL keeps the one on record
@@ -187,6 +188,9 @@ func (d *DB) CloseSession(ctx context.Context, sid [32]byte, e Ending, entries .
 		}
 		if n == 0 {
 			return whyNotOpen(ctx, tx, sid)
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM audiences WHERE sid = ? AND ready = 0`, sid[:]); err != nil {
+			return err
 		}
 		return putEntries(ctx, tx, entries)
 	})

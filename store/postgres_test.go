@@ -3,121 +3,46 @@ package store
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/overlap-psi/overlap/internal/postgrestest"
 )
 
-// required reports whether OVERLAP_REQUIRE, names with commas between them, says
-// that this machine is there to test on PostgreSQL.
-func required() bool {
-	return slices.Contains(strings.Split(os.Getenv("OVERLAP_REQUIRE"), ","), "postgres")
-}
-
 // server is a PostgreSQL of this test's own, started when a test first wants it.
-var server struct {
-	sync.Once
-	dir     string // of its files and its socket
-	process *exec.Cmd
-	err     error
-	schemas atomic.Int32
-}
+var server = sync.OnceValues(postgrestest.Start)
 
 // newPostgres returns the URL of a store that does not exist yet, in a schema of
 // its own on the test's server.
 func newPostgres(t testing.TB) string {
 	t.Helper()
-	server.Do(startServer)
-	if server.err != nil {
-		if required() {
-			t.Fatalf("OVERLAP_REQUIRE=postgres: %v", server.err)
+	s, err := server()
+	if err != nil {
+		if postgrestest.Required() {
+			t.Fatalf("OVERLAP_REQUIRE=postgres: %v", err)
 		}
-		t.Skipf("no PostgreSQL: %v", server.err)
+		t.Skipf("no PostgreSQL: %v", err)
 	}
-	schema := fmt.Sprintf("store_%d", server.schemas.Add(1))
-	admin := openServer(t, "")
-	if _, err := admin.write.Exec(`CREATE SCHEMA ` + schema); err != nil {
-		t.Fatal(err)
-	}
-	return serverURL(schema)
-}
-
-func serverURL(schema string) string {
-	return "postgres://overlap@/postgres?sslmode=disable&host=" + server.dir + "&search_path=" + schema
-}
-
-// openServer returns a connection with nothing prepared.
-func openServer(t testing.TB, schema string) *DB {
-	t.Helper()
-	write, read, err := postgresPools(serverURL(schema))
+	wanted.Store(true)
+	url, err := s.NewSchema()
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &DB{dialect: postgres, write: write, read: read}
-	t.Cleanup(func() { d.Close() })
-	return d
+	return url
 }
 
-func startServer() {
-	server.err = func() error {
-		found, err := filepath.Glob("/usr/lib/postgresql/*/bin")
-		if err != nil || len(found) == 0 {
-			return fmt.Errorf("none under /usr/lib/postgresql")
-		}
-		bin := found[len(found)-1]
-		if server.dir, err = os.MkdirTemp("", "pg"); err != nil { // short: a socket's path is
-			return err
-		}
-		files := filepath.Join(server.dir, "files")
-		who, err := unprivileged(server.dir)
-		if err != nil {
-			return err
-		}
-		initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", files, "-U", "overlap", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-		initdb.SysProcAttr, initdb.Dir = who, server.dir
-		if out, err := initdb.CombinedOutput(); err != nil {
-			return fmt.Errorf("initdb: %w: %s", err, out)
-		}
-		// Without fsync: what is killed here are clients, never the server.
-		server.process = exec.Command(filepath.Join(bin, "postgres"), "-D", files, "-k", server.dir,
-			"-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200", "-c", "default_transaction_isolation=serializable")
-		server.process.SysProcAttr, server.process.Dir = who, server.dir
-		if err := server.process.Start(); err != nil {
-			return err
-		}
-		return awaitServer()
-	}()
-}
-
-func awaitServer() (err error) {
-	write, read, err := postgresPools(serverURL(""))
-	if err != nil {
-		return err
-	}
-	defer read.Close()
-	defer write.Close()
-	for range 100 {
-		if err = write.PingContext(context.Background()); err == nil {
-			return nil
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return err
-}
+// wanted says that there is a server to stop.
+var wanted atomic.Bool
 
 func stopServer() {
-	if server.process != nil && server.process.Process != nil {
-		server.process.Process.Signal(os.Interrupt) // the fast way down
-		server.process.Wait()
+	if !wanted.Load() {
+		return
 	}
-	if server.dir != "" {
-		os.RemoveAll(server.dir)
+	if s, err := server(); err == nil {
+		s.Stop()
 	}
 }
 
