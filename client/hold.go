@@ -112,7 +112,7 @@ func (r *run) answer(ctx context.Context) (err error) {
 	defer hangUp()
 	s, err := session.Ask(ctx, stream, c.session(platform), c.c.Mode, r.name)
 	if err != nil {
-		return err
+		return c.refused(stream, err)
 	}
 	defer s.Close()
 	defer func() { r.end(s, err) }()

@@ -72,7 +72,7 @@ func (r *run) ask(ctx context.Context, size uint64) (err error) {
 	defer hangUp()
 	s, err := session.Ask(ctx, stream, r.c.session(platform), r.c.c.Mode, r.name)
 	if err != nil {
-		return err
+		return r.c.refused(stream, err)
 	}
 	defer s.Close()
 	defer func() { r.end(s, err) }()
