@@ -157,7 +157,7 @@ func TestAttackTags(t *testing.T) {
 	must(t, err)
 	for i, e := range answer {
 		for j := range d.in {
-			if d.has(new(desk).finalizeHashes(d.in[j:j+1], answer[i : i+1])[0]) {
+			if d.has(new(desk).finalizeHashes(d.in[j:j+1], answer[i:i+1])[0]) {
 				t.Errorf("the answer %x to a tag is an entry", e[:2])
 			}
 		}

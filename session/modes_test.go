@@ -39,6 +39,8 @@ type company struct {
 	in       []psi.Input
 	seen     Replay
 	forge    func(outs []psi.Output) []psi.Output // what the Querier claims instead of its matches
+	over     func(st *pipe) Stream                // what the company sends on instead of its end
+	key      *psi.Key                             // the Holder's, if a test needs to know it
 
 	s       *Session
 	matches []int // indices of in: matched, or claimed by the other side
@@ -47,11 +49,15 @@ type company struct {
 
 func (c *company) run(ctx context.Context, st *pipe) (err error) {
 	var s *Session
+	var end Stream = st
+	if c.over != nil {
+		end = c.over(st)
+	}
 	if c.calls {
-		s, err = Ask(ctx, st, c.c, c.mode, c.audience)
+		s, err = Ask(ctx, end, c.c, c.mode, c.audience)
 	} else {
 		defer st.close()
-		s, err = Accept(ctx, st, c.c)
+		s, err = Accept(ctx, end, c.c)
 	}
 	if err != nil {
 		return err
@@ -69,7 +75,10 @@ func (c *company) hold(ctx context.Context, s *Session) error {
 	if _, err := s.ReadOpenQ(ctx, time.Minute, c.seen); err != nil {
 		return err
 	}
-	key := psi.NewKey()
+	key := c.key
+	if key == nil {
+		key = psi.NewKey()
+	}
 	outs := make([]psi.Output, len(c.in))
 	key.Evaluate(outs, c.in)
 	behind := map[psi.Token]int{}
