@@ -168,7 +168,7 @@ func lastOfEach(entries iter.Seq2[[]byte, error], n int) iter.Seq2[[]byte, error
 
 // An entry is a fact as it is sorted, the latest of a key last:
 //
-//	handle(32) ‖ class(1) ‖ sum(32) ‖ purpose(1) ‖ collected at(8) ‖ seq(8) ‖ status(1) ‖ origin(8) ‖ secret(32) ‖ reference
+//	handle(32) ‖ class(1) ‖ sum(32) ‖ purpose(1) ‖ collected at(8) ‖ seq(8) ‖ status(1) ‖ origin(8) ‖ secret(32) ‖ I2OSP(length,2) ‖ label ‖ reference
 //
 // Before an account's facts, if it is switched off, stands its handle and zeros.
 const (
@@ -197,20 +197,20 @@ func scanNumber(row scanner) (n int64, err error) {
 }
 
 func (v *View) sortFacts(ctx context.Context, s *sorter, first, last consent.Purpose, at time.Time) error {
-	rows, err := v.tx.QueryContext(ctx, `SELECT seq, account, class, sum, purpose, status, collected_at, origin, secret, reference FROM facts
+	rows, err := v.tx.QueryContext(ctx, `SELECT seq, account, class, sum, purpose, status, collected_at, origin, secret, label, reference FROM facts
 		WHERE purpose BETWEEN ? AND ? AND collected_at <= ?`, int64(first), int64(last), micros(at))
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	var seq, account, class, purpose, status, collected, origin int64
-	var sum, secret, reference sql.RawBytes
+	var sum, secret, label, reference sql.RawBytes
 	var e []byte
 	for rows.Next() {
-		if err := rows.Scan(&seq, &account, &class, &sum, &purpose, &status, &collected, &origin, &secret, &reference); err != nil {
+		if err := rows.Scan(&seq, &account, &class, &sum, &purpose, &status, &collected, &origin, &secret, &label, &reference); err != nil {
 			return err
 		}
-		if len(sum) != 32 || len(secret) != 32 {
+		if len(sum) != 32 || len(secret) != 32 || len(label) > consent.MaxLabel {
 			return errLength
 		}
 		h := v.key.of(account)
@@ -220,7 +220,9 @@ func (v *View) sortFacts(ctx context.Context, s *sorter, first, last consent.Pur
 		e = binary.BigEndian.AppendUint64(e, uint64(seq))
 		e = append(e, byte(status))
 		e = binary.BigEndian.AppendUint64(e, uint64(origin))
-		e = append(append(e, secret...), reference...)
+		e = append(e, secret...)
+		e = binary.BigEndian.AppendUint16(e, uint16(len(label)))
+		e = append(append(e, label...), reference...)
 		if err := s.add(e); err != nil {
 			return err
 		}
@@ -241,7 +243,9 @@ func parseEntry(e []byte, off consent.Handle) (c current) {
 	c.Status = consent.Status(e[16])
 	c.origin = int64(binary.BigEndian.Uint64(e[17:]))
 	c.Secret = [32]byte(e[25:])
-	c.Reference = string(e[57:])
+	e = e[57:]
+	end := 2 + int(binary.BigEndian.Uint16(e))
+	c.Label, c.Reference = string(e[2:end]), string(e[end:])
 	return c
 }
 
