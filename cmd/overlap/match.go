@@ -98,7 +98,7 @@ func (c *matchCommand) match(ctx context.Context, list *audience.List, conf clie
 	if conf.Mode == client.PLearns {
 		return match(ctx, c.Platform, c.Audience, list, conf)
 	}
-	rows, err := newMatchesFile(c.Matches, c.File, list)
+	rows, err := newMatchesFile(c.Matches, c.File, list, conf.Policy.LabelLen > 0 && conf.Mode.AdvertiserAsks())
 	if err != nil {
 		return nil, err
 	}
