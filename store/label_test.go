@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/overlap-psi/overlap/consent"
 )
@@ -21,7 +22,7 @@ func TestLabels(t *testing.T) {
 		}
 		want := func(labels ...string) {
 			t.Helper()
-			records := recordsOf(t, d, later)
+			records := recordsOf(t, d, time.Now().Add(time.Hour)) // a withdrawal is of now
 			if len(records) != len(labels) {
 				t.Fatalf("%d records", len(records))
 			}
