@@ -52,7 +52,7 @@ var rows = []row{
 	{pkg: "evidence", imports: []string{"consent", "identity", "internal/merkle", "policy", "proto/overlap", "psi", "receipt"}},
 	{pkg: "dossier", imports: []string{"audit", "consent", "evidence", "identity", "policy", "receipt"}},
 	{pkg: "logbook", imports: []string{"audit", "identity", "store"}},
-	{pkg: "inquiry", imports: []string{"audit", "consent", "dossier", "evidence", "identity", "logbook", "policy", "psi", "receipt", "store"}},
+	{pkg: "inquiry", imports: []string{"audit", "consent", "dossier", "evidence", "identity", "internal/merkle", "logbook", "policy", "psi", "receipt", "store"}},
 	{pkg: "session", imports: []string{"identity", "policy", "proto", "psi", "receipt", "release", "table"}},
 	{pkg: "server", imports: []string{"audit", "consent", "dossier", "evidence", "identity", "inquiry", "logbook", "policy", "proto", "psi", "receipt", "release", "session", "store", "table"}},
 	{pkg: "client", imports: []string{"audience", "audit", "consent", "identity", "policy", "proto", "psi", "release", "session", "table"}},

@@ -12,8 +12,9 @@ import (
 // repeat.
 //
 // It is 256 open-addressing tables, so that growing one of them copies a 256th
-// of the set. A table grows by half when it is four fifths full, so an
-// identifier takes 20 to 30 bytes.
+// of the set. A table grows when it is four fifths full: to twice its size while
+// that is little, then by half, so an identifier of a long list takes 20 to 30
+// bytes.
 type seen [256]slots
 
 type slots struct {
@@ -67,9 +68,16 @@ func find(table []slot, key *slot) int {
 	return i
 }
 
+// doubled is the number of slots up to which a table is doubled.
+const doubled = 1024
+
 func (t *slots) grow() {
 	old := t.table
-	t.table = make([]slot, max(8, len(old)+len(old)/2))
+	size := max(8, len(old)+len(old)/2)
+	if len(old) > 0 && len(old) < doubled {
+		size = 2 * len(old)
+	}
+	t.table = make([]slot, size)
 	for i := range old {
 		if old[i] != (slot{}) {
 			t.table[find(t.table, &old[i])] = old[i]

@@ -5,10 +5,13 @@ package bench
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"syscall"
@@ -40,7 +43,9 @@ func BenchmarkSession(b *testing.B) {
 
 func benchmarkSession(b *testing.B, n int) {
 	m := newMarket(b, n)
+	runtime.GC() // what the companies' making has left is not the session's
 	resetPeak()
+	stop := startProfile(b)
 	var bytes, items uint64
 	cpu := cpuTime()
 	b.ResetTimer()
@@ -51,8 +56,10 @@ func benchmarkSession(b *testing.B, n int) {
 		items += uint64(n)
 	}
 	b.StopTimer()
+	cpu = cpuTime() - cpu
+	stop()
 	b.ReportMetric(float64(items)/b.Elapsed().Seconds(), "items/s")
-	b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(items), "cpu-µs/item")
+	b.ReportMetric(float64(cpu.Microseconds())/float64(items), "cpu-µs/item")
 	b.ReportMetric(float64(bytes)/float64(items), "bytes/item")
 	b.ReportMetric(float64(peakMemory())/(1<<20), "peak-MB")
 	matched := 0
@@ -64,6 +71,30 @@ func benchmarkSession(b *testing.B, n int) {
 	}
 	if matched != n/2 {
 		b.Fatalf("%d accounts matched, want %d", matched, n/2)
+	}
+}
+
+// sessionProfile is a file for the processor profile of the sessions alone. go
+// test's own has the making of the two companies too, and their garbage.
+var sessionProfile = flag.String("sessionprofile", "", "write a processor profile of the sessions, without the making of the companies, to this `file`")
+
+// startProfile starts the profile, if one is wanted, until stop.
+func startProfile(b *testing.B) (stop func()) {
+	if *sessionProfile == "" {
+		return func() {}
+	}
+	f, err := os.Create(*sessionProfile)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		b.Fatal(err)
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		if err := f.Close(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -20,18 +20,20 @@ const (
 )
 
 // leafLen is the length of what a leaf is the hash of: salt, h, class, record
-// hash, account. lineLen is that of its line, with the number of its fact.
+// hash, account. lineLen is that of its line, with the number of its fact and the
+// leaf.
 const (
 	leafLen = 32 + 32 + 1 + 32 + 32
-	lineLen = leafLen + 8
+	hashAt  = leafLen + 8
+	lineLen = hashAt + 32
 )
 
-// line is what a snapshot keeps of a leaf: what the leaf is the hash of, and
-// which fact of the ledger it was made from.
+// line is what a snapshot keeps of a leaf: what the leaf is the hash of, which
+// fact of the ledger it was made from, and the leaf, which is needed again.
 //
-//	salt(32) ‖ h(32) ‖ I2OSP(class,1) ‖ SHA-256(consent record)(32) ‖ account_handle(32) ‖ I2OSP(fact,8)
+//	salt(32) ‖ h(32) ‖ I2OSP(class,1) ‖ SHA-256(consent record)(32) ‖ account_handle(32) ‖ I2OSP(fact,8) ‖ leaf(32)
 //
-// After a pad's salt come zeros; no leaf is of class 0.
+// Between a pad's salt and its leaf are zeros; no leaf is of class 0.
 type line [lineLen]byte
 
 func (l *line) salt() *[32]byte       { return (*[32]byte)(l[0:32]) }
@@ -40,6 +42,7 @@ func (l *line) class() byte           { return l[64] }
 func (l *line) recordHash() *[32]byte { return (*[32]byte)(l[65:97]) }
 func (l *line) account() *[32]byte    { return (*[32]byte)(l[97:129]) }
 func (l *line) fact() uint64          { return binary.BigEndian.Uint64(l[leafLen:]) }
+func (l *line) kept() *[32]byte       { return (*[32]byte)(l[hashAt:]) } // hash, once it was written
 
 func (l *line) isPad() bool { return l.class() == 0 }
 
@@ -162,8 +165,8 @@ func (l Leaf) Fact() uint64 { return l.line.fact() }
 // depends (PROTOCOL.md §10). It is secret.
 func (l Leaf) Salt() [32]byte { return *l.line.salt() }
 
-// Hash returns leaf_i or pad_i of PROTOCOL.md §10.
-func (l Leaf) Hash() [32]byte { return l.line.hash() }
+// Hash returns leaf_i or pad_i of PROTOCOL.md §10, as the snapshot has it.
+func (l Leaf) Hash() [32]byte { return *l.line.kept() }
 
 // Format prints REDACTED whatever the verb.
 func (Leaf) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }

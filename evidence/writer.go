@@ -65,10 +65,8 @@ func sessionDir(dir string, sid [32]byte) string {
 // Leaf keeps the next leaf of the snapshot: its hash, and the fact that it was
 // made from, 0 of a pad.
 func (w *Writer) Leaf(leaf [32]byte, fact uint64) error {
-	var row [rowLen]byte
-	copy(row[:], leaf[:])
-	binary.BigEndian.PutUint64(row[32:], fact)
-	return w.leaves.write(row[:])
+	row := append(w.leaves.w.AvailableBuffer(), leaf[:]...) // an array would be one for each leaf
+	return w.leaves.write(binary.BigEndian.AppendUint64(row, fact))
 }
 
 // Blinded keeps the body of the next BLINDED frame.

@@ -15,6 +15,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -263,6 +264,41 @@ func (p *Platform) Subject(ctx context.Context, account string, r Reader) (store
 		return store.Subject{}, err
 	}
 	return s, p.note(ctx, r, "subject", len(s.Exposures), nil)
+}
+
+// Prove opens, in each session that the subject was in and that was sealed, the
+// positions of the subject's identifiers, and hands out the openings
+// (evidence.CheckChosen) and the receipt that they are checked against.
+func (p *Platform) Prove(ctx context.Context, s *store.Subject, put func(sid audit.Hash, r *receipt.Receipt, openings []byte) error) error {
+	facts := map[[32]byte]map[uint64]bool{}
+	for i := range s.Exposures {
+		sid := s.Exposures[i].Session.SID
+		if facts[sid] == nil {
+			facts[sid] = map[uint64]bool{}
+		}
+		facts[sid][s.Exposures[i].Record.Fact] = true
+	}
+	for sid, wanted := range facts {
+		found, err := p.positions(sid, func(fact uint64) bool { return wanted[fact] })
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			continue
+		}
+		r, err := p.receipt(ctx, sid)
+		if err != nil {
+			return err
+		}
+		var openings bytes.Buffer
+		if err := p.open(ctx, &openings, sid, nil, slices.Sorted(maps.Values(found))); err != nil {
+			return err
+		}
+		if err := put(sid, r, openings.Bytes()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Erase removes an account and logs which leaves that closes, under a random name

@@ -150,7 +150,7 @@ func (r *run) cutSnapshot(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("server: snapshot: %w", err)
 	}
-	r.snapshot, err = consent.ReadSnapshot(r.file, info.Size())
+	r.snapshot, err = consent.OwnSnapshot(r.file, info.Size())
 	return err
 }
 
@@ -214,9 +214,10 @@ func (r *run) fillAudience(ctx context.Context, c *dossier.Commitment) (accounts
 // putAudience stores the accounts of the matched leaves, and returns how many
 // there are.
 func (r *run) putAudience(ctx context.Context, matches *table.Matches, c *dossier.Commitment) (accounts uint64, err error) {
+	leaves := r.snapshot.Cursor()
 	found := func(yield func(store.Match, error) bool) {
 		for position := range matches.All() {
-			leaf, err := r.snapshot.At(position)
+			leaf, err := leaves.At(position)
 			c.Add(position)
 			if !yield(store.Match{Account: leaf.Account(), Fact: leaf.Fact()}, err) || err != nil {
 				return

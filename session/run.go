@@ -254,7 +254,7 @@ func fixed(b []byte, n int) []byte {
 }
 
 // due returns when RELEASE goes: the first multiple of release_step at or after
-// the last table frame + release_step + (q̂+n̂)·10 µs, or the first after that
+// the last table frame + release_step + (q̂+n̂)·5 µs, or the first after that
 // which is not past (PROTOCOL.md §8.5). It depends on nothing secret as long as
 // the work is done by then.
 func (s *Session) due() time.Time {
@@ -268,7 +268,7 @@ func (s *Session) due() time.Time {
 
 func (s *Session) releaseDelay() time.Duration {
 	return time.Duration(s.c.Policy.ReleaseStep)*time.Second +
-		time.Duration(s.params.Queries+s.params.Entries)*10*time.Microsecond
+		time.Duration(s.params.Queries+s.params.Entries)*5*time.Microsecond
 }
 
 // matching is how long a side may take to look for matches and to store them,

@@ -29,12 +29,11 @@ type inquiry struct {
 	facts []known
 	ids   map[int64]string // nil until one is asked for
 	// Of the account at hand, reused.
-	account  account
-	records  []consent.Record
-	admitted []int // of the identifier's records, those in a manifest
-	valid    []consent.Record
-	arena    []consent.Record
-	hits     []int
+	account account
+	records []consent.Record
+	valid   []consent.Record
+	arena   []consent.Record
+	hits    []int
 }
 
 // asked is a session that is asked about.

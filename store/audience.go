@@ -151,10 +151,11 @@ func (a *newAudience) flush(ctx context.Context) error {
 		for _, e := range lately {
 			erased[e.account] = true
 		}
-		a.args = a.args[:0]
+		id := any(a.id)
+		a.args = slices.Grow(a.args[:0], 2*len(accounts))
 		for _, account := range accounts {
 			if !erased[account] {
-				a.args = append(a.args, a.id, account)
+				a.args = append(a.args, id, account)
 			}
 		}
 		distinct, err = a.members.exec(ctx, tx, a.args)
@@ -272,6 +273,31 @@ func (a *newAudience) drop(ctx context.Context) {
 		_, err := tx.ExecContext(ctx, `DELETE FROM audiences WHERE id = ? AND ready = 0`, a.id)
 		return err
 	})
+}
+
+// DeleteAudience removes an advertiser's audience and who is in it, for good, with
+// its entries; what the session that filled it asked and found stays on record. It
+// reports whether there was one: a second call finds none.
+func (d *DB) DeleteAudience(ctx context.Context, advertiser [32]byte, name string, entries ...Entry) (deleted bool, err error) {
+	err = d.update(ctx, "deleting an audience", func(tx *sql.Tx) error {
+		n, err := changed(ctx, tx, `DELETE FROM audiences WHERE advertiser = ? AND name = ? AND ready = 1`, advertiser[:], name)
+		if err != nil || n == 0 {
+			return err
+		}
+		deleted = true
+		return putEntries(ctx, tx, entries)
+	})
+	return deleted, err
+}
+
+// ExpireAudiences removes the audiences that were filled before the given moment,
+// and returns how many.
+func (d *DB) ExpireAudiences(ctx context.Context, before time.Time) (n int64, err error) {
+	err = d.update(ctx, "expiring audiences", func(tx *sql.Tx) error {
+		n, err = changed(ctx, tx, `DELETE FROM audiences WHERE created < ? AND ready = 1`, micros(before))
+		return err
+	})
+	return n, err
 }
 
 // Audiences returns the audiences there are, by name, then advertiser.

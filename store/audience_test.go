@@ -369,3 +369,55 @@ func TestAudiencesAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// An audience goes by name or by age, and what its session found stays on record.
+// A second call finds nothing to do.
+func TestAudienceGoes(t *testing.T) {
+	onEach(t, func(t *testing.T, d *DB) {
+		ctx := t.Context()
+		put(t, d, fact("a", 1), fact("b", 2))
+		records, _, err := eligibleNow(ctx, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for sid, name := range []string{"spring", "summer"} {
+			if _, err := putAudience(ctx, d, 1, name, byte(sid+1), handlesOf(records[0].Account)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, want := range []bool{true, false} {
+			deleted, err := d.DeleteAudience(ctx, id(1), "spring", Entry{AccessLog, []byte("gone")})
+			if err != nil || deleted != want {
+				t.Errorf("deleted %v, %v; want %v", deleted, err, want)
+			}
+		}
+		if deleted, err := d.DeleteAudience(ctx, id(2), "summer"); err != nil || deleted {
+			t.Errorf("another advertiser's audience: %v, %v", deleted, err)
+		}
+		logged := 0
+		for _, err := range d.Entries(ctx, AccessLog, 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			logged++
+		}
+		if logged != 1 {
+			t.Errorf("%d entries, want one of what happened once", logged)
+		}
+		facts, err := d.Manifest(ctx, id(1), Matched)
+		if err != nil || facts.Len() != 1 {
+			t.Errorf("of the session %v is on record: %v", facts, err)
+		}
+		for _, c := range []struct {
+			before time.Time
+			want   int64
+		}{{time.Now().Add(-time.Hour), 0}, {time.Now().Add(time.Hour), 1}, {time.Now().Add(time.Hour), 0}} {
+			if n, err := d.ExpireAudiences(ctx, c.before); err != nil || n != c.want {
+				t.Errorf("%d expired, %v; want %d", n, err, c.want)
+			}
+		}
+		if left, err := d.Audiences(ctx); err != nil || len(left) != 0 {
+			t.Errorf("%d audiences are left, %v", len(left), err)
+		}
+	})
+}

@@ -17,11 +17,11 @@ import (
 // meantime. It holds a connection until it is closed, and is not for concurrent
 // use.
 type View struct {
-	tx  *sql.Tx
-	key handleKey
-	cut uint64
-
-	spillDir string // for what doesn't fit into memory
+	d    *DB
+	conn *sql.Conn // of tx
+	tx   *sql.Tx
+	key  handleKey
+	cut  uint64
 }
 
 // View returns the ledger as it is now.
@@ -30,11 +30,16 @@ func (d *DB) View(ctx context.Context) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	tx, err := d.view(ctx)
+	conn, err := d.read.Conn(ctx)
 	if err != nil {
 		return nil, wrap("reading the ledger", err)
 	}
-	v := &View{tx: tx, key: key, spillDir: d.spillDir}
+	tx, err := conn.BeginTx(ctx, &d.dialect.reading)
+	if err != nil {
+		conn.Close()
+		return nil, wrap("reading the ledger", err)
+	}
+	v := &View{d: d, conn: conn, tx: tx, key: key}
 	if v.cut, err = cut(ctx, tx); err != nil {
 		v.Close()
 		return nil, err
@@ -48,10 +53,23 @@ func (v *View) Cut() uint64 { return v.cut }
 
 // Close ends the view and what is being read of it.
 func (v *View) Close() error {
-	if err := v.tx.Rollback(); !errors.Is(err, sql.ErrTxDone) { // as it is when the context is over
-		return wrap("reading the ledger", err)
+	err := v.tx.Rollback()
+	if errors.Is(err, sql.ErrTxDone) { // as it is when the context is over
+		err = nil
 	}
-	return nil
+	if closed := v.conn.Close(); err == nil && !errors.Is(closed, sql.ErrConnDone) {
+		err = closed
+	}
+	return wrap("reading the ledger", err)
+}
+
+// scan has row called with each row of a query's.
+func (v *View) scan(ctx context.Context, row func(columns) error, query string, args ...int64) error {
+	scan := v.d.dialect.scan
+	if scan == nil {
+		return scanRows(ctx, v.tx, row, query, args)
+	}
+	return v.conn.Raw(func(conn any) error { return scan(ctx, conn, row, query, args) })
 }
 
 // Cut returns the last number given to a fact or switch.
@@ -121,7 +139,7 @@ type current struct {
 // of handles would be written all over in every import.
 func (v *View) current(ctx context.Context, first, last consent.Purpose, at time.Time) iter.Seq2[current, error] {
 	return func(yield func(current, error) bool) {
-		s := sorter{dir: v.spillDir, limit: sorterMemory}
+		s := sorter{dir: v.d.spillDir, limit: sorterMemory}
 		defer s.close()
 		if err := v.sortSwitches(ctx, &s); err != nil {
 			yield(current{}, err)
@@ -197,37 +215,32 @@ func scanNumber(row scanner) (n int64, err error) {
 }
 
 func (v *View) sortFacts(ctx context.Context, s *sorter, first, last consent.Purpose, at time.Time) error {
-	rows, err := v.tx.QueryContext(ctx, `SELECT seq, account, class, sum, purpose, status, collected_at, origin, secret, label, reference FROM facts
-		WHERE purpose BETWEEN ? AND ? AND collected_at <= ?`, int64(first), int64(last), micros(at))
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var seq, account, class, purpose, status, collected, origin int64
-	var sum, secret, label, reference sql.RawBytes
 	var e []byte
-	for rows.Next() {
-		if err := rows.Scan(&seq, &account, &class, &sum, &purpose, &status, &collected, &origin, &secret, &label, &reference); err != nil {
-			return err
-		}
-		if len(sum) != 32 || len(secret) != 32 || len(label) > consent.MaxLabel {
+	return v.scan(ctx, func(row columns) error {
+		h := v.key.of(row.Int64(1))
+		e = append(append(e[:0], h[:]...), byte(row.Int64(2)))
+		e = append(append(e, row.Bytes(3)...), byte(row.Int64(4)))
+		if len(e) != keyLen {
 			return errLength
 		}
-		h := v.key.of(account)
-		e = append(append(e[:0], h[:]...), byte(class))
-		e = append(append(e, sum...), byte(purpose))
-		e = binary.BigEndian.AppendUint64(e, uint64(collected)) // not before 1970
-		e = binary.BigEndian.AppendUint64(e, uint64(seq))
-		e = append(e, byte(status))
-		e = binary.BigEndian.AppendUint64(e, uint64(origin))
-		e = append(e, secret...)
-		e = binary.BigEndian.AppendUint16(e, uint16(len(label)))
-		e = append(append(e, label...), reference...)
-		if err := s.add(e); err != nil {
-			return err
+		e = binary.BigEndian.AppendUint64(e, uint64(row.Int64(6))) // not before 1970
+		e = binary.BigEndian.AppendUint64(e, uint64(row.Int64(0)))
+		e = append(e, byte(row.Int64(5)))
+		e = binary.BigEndian.AppendUint64(e, uint64(row.Int64(7)))
+		secret := row.Bytes(8)
+		if len(secret) != 32 {
+			return errLength
 		}
-	}
-	return rows.Err()
+		e = append(e, secret...)
+		label := row.Bytes(9)
+		if len(label) > consent.MaxLabel {
+			return errLength
+		}
+		e = binary.BigEndian.AppendUint16(e, uint16(len(label)))
+		e = append(e, label...)
+		return s.add(append(e, row.Bytes(10)...))
+	}, `SELECT seq, account, class, sum, purpose, status, collected_at, origin, secret, label, reference FROM facts
+		WHERE purpose BETWEEN ? AND ? AND collected_at <= ?`, int64(first), int64(last), micros(at))
 }
 
 // parseEntry reads an entry. The account that off names is switched off.

@@ -46,6 +46,55 @@ func each[T any](ctx context.Context, q querier, what string, scan func(scanner)
 	}
 }
 
+// columns are a row's. What Bytes returns is good until the next call.
+type columns interface {
+	Int64(column int) int64
+	Bytes(column int) []byte
+}
+
+// scanRows has row called with each row of a query's, over database/sql.
+func scanRows(ctx context.Context, tx *sql.Tx, row func(columns) error, query string, args []int64) error {
+	numbers := make([]any, len(args))
+	for i, arg := range args {
+		numbers[i] = arg
+	}
+	rows, err := tx.QueryContext(ctx, query, numbers...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil {
+		return err
+	}
+	values, places := make(scanned, len(names)), make([]any, len(names))
+	for i := range values {
+		places[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(places...); err != nil {
+			return err
+		}
+		if err := row(values); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// scanned is a row of an integer, text or byte string in each column: any other
+// is not in a schema of this package.
+type scanned []any
+
+func (s scanned) Int64(column int) int64 { return s[column].(int64) }
+
+func (s scanned) Bytes(column int) []byte {
+	if text, ok := s[column].(string); ok {
+		return []byte(text)
+	}
+	return s[column].([]byte)
+}
+
 const errLength = refusal("column of the wrong length")
 
 // fixed copies a column into an array of its length.

@@ -29,9 +29,12 @@ type sorter struct {
 
 // ref is where an entry is, and its first bytes, which tell most apart.
 type ref struct {
-	prefix   uint64
-	block    uint32
-	from, to uint32
+	prefix uint64
+	place  uint64 // of the block ‖ of its first byte there ‖ its length
+}
+
+func newRef(entry []byte, block, from int) ref {
+	return ref{binary.BigEndian.Uint64(entry), uint64(block)<<(2*placeBits) | uint64(from)<<placeBits | uint64(len(entry))}
 }
 
 // sorterMemory is enough for a hundred thousand facts without a file, and about
@@ -41,6 +44,9 @@ const sorterMemory = 24 << 20
 // blockLen is the length of blocks: much more than an entry's, so that little is
 // left over, and little enough to give a short list little.
 const blockLen = 1 << 18
+
+// placeBits is enough for a length up to blockLen.
+const placeBits = 20
 
 const minEntry = 8 // bytes
 
@@ -56,9 +62,11 @@ func (s *sorter) add(entry []byte) error {
 		s.blocks = append(s.blocks, s.block())
 		last = len(s.blocks) - 1
 	}
-	from := uint32(len(s.blocks[last]))
+	if len(s.refs) == cap(s.refs) {
+		s.refs = slices.Grow(s.refs, max(1024, len(s.refs))) // append grows by less, and so makes more of what is thrown away
+	}
+	s.refs = append(s.refs, newRef(entry, last, len(s.blocks[last])))
 	s.blocks[last] = append(s.blocks[last], entry...)
-	s.refs = append(s.refs, ref{binary.BigEndian.Uint64(entry), uint32(last), from, from + uint32(len(entry))})
 	return nil
 }
 
@@ -72,7 +80,11 @@ func (s *sorter) block() []byte {
 	return make([]byte, 0, blockLen)
 }
 
-func (s *sorter) entry(r ref) []byte { return s.blocks[r.block][r.from:r.to] }
+func (s *sorter) entry(r ref) []byte {
+	const mask = 1<<placeBits - 1
+	from := r.place >> placeBits & mask
+	return s.blocks[r.place>>(2*placeBits)][from : from+r.place&mask]
+}
 
 func (s *sorter) sort() {
 	slices.SortFunc(s.refs, func(a, b ref) int {
@@ -98,10 +110,11 @@ func (s *sorter) spill() error {
 	var written int64
 	for _, r := range s.refs {
 		var length [2]byte
-		binary.BigEndian.PutUint16(length[:], uint16(r.to-r.from))
+		entry := s.entry(r)
+		binary.BigEndian.PutUint16(length[:], uint16(len(entry)))
 		w.Write(length[:]) // an error stays until Flush
-		w.Write(s.entry(r))
-		written += 2 + int64(r.to-r.from)
+		w.Write(entry)
+		written += 2 + int64(len(entry))
 	}
 	s.runs = append(s.runs, written)
 	s.blocks, s.refs = s.blocks[:0], s.refs[:0]

@@ -10,7 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	_ "github.com/ncruces/go-sqlite3/driver" // registers "sqlite3"
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/driver" // registers "sqlite3"
 )
 
 var errPath = errors.New("store: sqlite: needs the path of a file")
@@ -33,6 +34,7 @@ var sqlite = dialect{
 	scrub: []string{`PRAGMA busy_timeout(0)`, `PRAGMA wal_checkpoint(TRUNCATE)`, `PRAGMA busy_timeout(30000)`},
 
 	rowsPerInsert: 16,
+	scan:          scanSQLite,
 }
 
 func openSQLite(ctx context.Context, path string) (*DB, error) {
@@ -72,6 +74,41 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	d.spillDir = filepath.Dir(path) // what is as secret as the store stays beside it
 	return d, nil
 }
+
+// scanSQLite is a dialect's scan: database/sql puts each integer of each row into
+// memory of its own, which costs as much as SQLite's part.
+func scanSQLite(ctx context.Context, conn any, row func(columns) error, query string, args []int64) error {
+	c := conn.(driver.Conn).Raw()
+	defer c.SetInterrupt(c.SetInterrupt(ctx))
+	s, _, err := c.Prepare(query)
+	if err == nil {
+		defer s.Close()
+		err = stepSQLite(s, row, args)
+	}
+	if errors.Is(err, sqlite3.INTERRUPT) && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+func stepSQLite(s *sqlite3.Stmt, row func(columns) error, args []int64) error {
+	for i, arg := range args {
+		if err := s.BindInt64(i+1, arg); err != nil {
+			return err
+		}
+	}
+	for r := (sqliteRow{s}); s.Step(); {
+		if err := row(r); err != nil {
+			return err
+		}
+	}
+	return s.Err()
+}
+
+type sqliteRow struct{ s *sqlite3.Stmt }
+
+func (r sqliteRow) Int64(column int) int64  { return r.s.ColumnInt64(column) }
+func (r sqliteRow) Bytes(column int) []byte { return r.s.ColumnRawBlob(column) } // of text, its bytes
 
 // private makes the file, if there is none, and leaves it readable by its owner
 // only.

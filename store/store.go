@@ -77,6 +77,10 @@ type dialect struct {
 	reading sql.TxOptions // of a transaction that sees one state throughout
 
 	rowsPerInsert int // as many as are faster than fewer
+
+	// scan streams a query's rows from the driver's own connection, where that is
+	// much faster than database/sql; else nil.
+	scan func(ctx context.Context, conn any, row func(columns) error, query string, args []int64) error
 }
 
 // Open opens the store at the given URL, and makes it if there is none. The URL is

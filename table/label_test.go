@@ -203,9 +203,10 @@ func TestLabelsOfTwoTables(t *testing.T) {
 	}
 	defer other.Remove()
 	a, size := w.chunks(), psi.EntryLen(16, 32)
-	w.table, other = other, w.table
+	own := w.table
+	w.table = other
 	b := w.chunks()
-	w.table, other = other, w.table
+	w.table = own
 	for i := 0; i < len(a); i += size {
 		if !bytes.Equal(a[i:i+16], b[i:i+16]) || bytes.Equal(a[i+16:i+24], b[i+16:i+24]) {
 			t.Fatal("another token, or the same label_ct")

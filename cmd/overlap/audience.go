@@ -19,6 +19,9 @@ import (
 type audienceCommand struct {
 	List audienceList `cmd:"" help:"List the audiences and how many accounts each has."`
 	Show audienceShow `cmd:"" help:"List the accounts of an audience, one a line."`
+
+	Delete audienceDelete `cmd:"" help:"Remove an audience. A match of its name would fill it anew; what sessions did stays on record."`
+	Expire audienceExpire `cmd:"" help:"Remove the audiences that are older than so many days."`
 }
 
 type audienceList struct {
@@ -71,7 +74,7 @@ func (c *audienceShow) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(db, &err)
-	a, err := c.find(ctx, db)
+	a, err := findAudience(ctx, db, c.Name, c.Advertiser)
 	if err != nil {
 		return err
 	}
@@ -86,15 +89,15 @@ func (c *audienceShow) Run(ctx context.Context) (err error) {
 	return c.print(ctx, db, a)
 }
 
-// find returns the one audience that is meant.
-func (c *audienceShow) find(ctx context.Context, db *store.DB) (found store.Audience, err error) {
+// findAudience returns the one audience that is meant.
+func findAudience(ctx context.Context, db *store.DB, name, advertiser string) (found store.Audience, err error) {
 	audiences, err := db.Audiences(ctx)
 	if err != nil {
 		return found, err
 	}
 	n := 0
 	for _, a := range audiences {
-		if a.Name == c.Name && (c.Advertiser == "" || identity.ID(a.Advertiser).String() == c.Advertiser) {
+		if a.Name == name && (advertiser == "" || identity.ID(a.Advertiser).String() == advertiser) {
 			found, n = a, n+1
 		}
 	}
@@ -140,4 +143,46 @@ func (c *audienceShow) print(ctx context.Context, db *store.DB, a store.Audience
 		fmt.Fprintln(w, "]}")
 	}
 	return w.Flush()
+}
+
+type audienceDelete struct {
+	storeFlag
+	Name       string `arg:"" help:"The audience's name."`
+	Advertiser string `help:"The advertiser's id, if several have an audience of that name."`
+}
+
+func (c *audienceDelete) Run(ctx context.Context) (err error) {
+	db, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(db, &err)
+	a, err := findAudience(ctx, db, c.Name, c.Advertiser)
+	if err != nil {
+		return err
+	}
+	_, err = db.DeleteAudience(ctx, a.Advertiser, a.Name)
+	return err
+}
+
+type audienceExpire struct {
+	storeFlag
+	Days int `required:"" help:"Audiences filled longer ago than so many days go; 0: all."`
+}
+
+func (c *audienceExpire) Run(ctx context.Context) (err error) {
+	if c.Days < 0 {
+		return usageError{errors.New("--days is negative")}
+	}
+	db, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(db, &err)
+	n, err := db.ExpireAudiences(ctx, time.Now().AddDate(0, 0, -c.Days))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%d audiences removed\n", n)
+	return nil
 }

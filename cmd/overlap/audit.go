@@ -33,6 +33,7 @@ type auditCommand struct {
 	Open     auditOpen     `cmd:"" help:"Platform: open positions of a session to an auditor."`
 	Draw     auditDraw     `cmd:"" help:"Auditor: draw positions of a session at random."`
 	Check    auditCheck    `cmd:"" help:"Auditor: check what the platform opened, against the advertiser's receipt."`
+	Self     auditSelf     `cmd:"" help:"Platform: check regularly that log, sessions, evidence and ledger still fit together."`
 	Verify   auditVerify   `cmd:"" help:"Anyone: check a platform's log, or a copy of it."`
 	Witness  auditWitness  `cmd:"" help:"Witness: cosign a log's checkpoint, if it extends the last one seen."`
 }
@@ -195,7 +196,7 @@ func readReceipt(name string) (*receipt.Receipt, error) {
 type auditCheck struct {
 	Openings  string `arg:"" type:"existingfile" help:"What the platform opened."`
 	Receipt   string `required:"" type:"existingfile" help:"The advertiser's receipt."`
-	Challenge string `required:"" type:"existingfile" help:"What you drew."`
+	Challenge string `type:"existingfile" help:"What you drew. Without it the positions are those that the platform chose: their records are shown, and that is no audit."`
 	Policy    string `type:"existingfile" help:"The policy that the session ran under. Default: the one that comes with this program."`
 	Log       string `type:"existingdir" help:"A copy of the platform's public log: erasures in it excuse positions that can't be opened."`
 	Platform  string `placeholder:"ID" help:"The platform's id. Needed with --log."`
@@ -208,12 +209,14 @@ func (c *auditCheck) Run() error {
 	if k.Receipt, err = readReceipt(c.Receipt); err != nil {
 		return err
 	}
-	file, err := os.ReadFile(c.Challenge)
-	if err != nil {
-		return err
-	}
-	if k.Challenge, err = evidence.ParseChallenge(file); err != nil {
-		return err
+	if c.Challenge != "" {
+		file, err := os.ReadFile(c.Challenge)
+		if err != nil {
+			return err
+		}
+		if k.Challenge, err = evidence.ParseChallenge(file); err != nil {
+			return err
+		}
 	}
 	if c.Policy != "" {
 		if k.Policy, _, err = policy.Load(c.Policy); err != nil {
@@ -230,6 +233,9 @@ func (c *auditCheck) Run() error {
 		return err
 	}
 	defer openings.Close()
+	if k.Challenge == nil {
+		return c.chosen(openings, &k)
+	}
 	report, err := evidence.Check(openings, &k)
 	if err != nil {
 		return err
@@ -238,6 +244,40 @@ func (c *auditCheck) Run() error {
 		return err
 	}
 	return report.Err()
+}
+
+// chosen shows the records of positions that the platform chose.
+func (c *auditCheck) chosen(openings io.Reader, k *evidence.Case) error {
+	records := []opened{}
+	report, err := evidence.CheckChosen(openings, k, func(at uint64, r *consent.Record) {
+		records = append(records, opened{at, r.Class.String(), hex.EncodeToString(r.Sum[:]), r.Purpose.String(), r.Basis.String(), r.Jurisdiction,
+			r.Notice, r.Surface, r.Reference, r.Source, r.CollectedAt})
+	})
+	if err != nil {
+		return err
+	}
+	err = printReport(c.JSON, records, func(w io.Writer, records []opened) {
+		fmt.Fprintf(w, "session %s of platform %.12s…: the platform chose what to open\n", report.Session, report.Platform.String())
+		for _, r := range records {
+			fmt.Fprintf(w, "  position %d: %s %.12s…, %s on %s, notice %q, source %q, collected %s\n", r.Position, r.Class, r.SHA256, r.Purpose, r.Basis, r.Notice, r.Source, r.Collected.Format(time.DateOnly))
+		}
+	})
+	return errors.Join(err, report.Err())
+}
+
+// opened is a record that was shown to have been asked on.
+type opened struct {
+	Position     uint64    `json:"position"`
+	Class        string    `json:"class"`
+	SHA256       string    `json:"sha256"` // of the normalised identifier
+	Purpose      string    `json:"purpose"`
+	Basis        string    `json:"basis"`
+	Jurisdiction string    `json:"jurisdiction,omitempty"`
+	Notice       string    `json:"notice,omitempty"`
+	Surface      string    `json:"surface,omitempty"`
+	Reference    string    `json:"reference,omitempty"`
+	Source       string    `json:"source,omitempty"`
+	Collected    time.Time `json:"collected_at"`
 }
 
 func printAudit(w io.Writer, r *evidence.Report) {
@@ -337,6 +377,31 @@ func sortedKinds(r *audit.Report) (kinds []audit.Kind) {
 		}
 	}
 	return kinds
+}
+
+type auditSelf struct {
+	platformFlags
+	JSON bool `help:"Report as JSON."`
+}
+
+func (c *auditSelf) Run(ctx context.Context) (err error) {
+	p, _, db, err := c.platformFlags.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(db, &err)
+	found, err := p.Check(ctx)
+	if err != nil {
+		return err
+	}
+	err = printReport(c.JSON, found, func(w io.Writer, found *inquiry.SelfCheck) {
+		fmt.Fprintf(w, "%d entries of the log, %d sessions; %d records admitted again, %d erased since; of %d sessions nothing is kept any more\n",
+			found.Entries, found.Sessions, found.Records, found.Erased, found.Expired)
+		for _, problem := range found.Problems {
+			fmt.Fprintf(w, "  %.12s  %s\n", problem.Session, problem.What)
+		}
+	})
+	return errors.Join(err, found.Err())
 }
 
 type auditWitness struct {

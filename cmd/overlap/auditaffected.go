@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,10 +12,12 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/dossier"
 	"github.com/overlap-psi/overlap/evidence"
 	"github.com/overlap-psi/overlap/identity"
 	"github.com/overlap-psi/overlap/inquiry"
+	"github.com/overlap-psi/overlap/receipt"
 	"github.com/overlap-psi/overlap/server"
 	"github.com/overlap-psi/overlap/store"
 )
@@ -280,6 +283,7 @@ type auditSubject struct {
 	platformFlags
 	readerFlags
 	Account string `arg:"" help:"The account's id."`
+	Proofs  string `type:"path" placeholder:"DIR" help:"Also open this account's positions, one file a session, with the receipt that audit check wants."`
 	JSON    bool   `help:"Report as JSON."`
 }
 
@@ -318,11 +322,27 @@ func (c *auditSubject) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if c.Proofs != "" {
+		if err := c.prove(ctx, p, &s); err != nil {
+			return err
+		}
+	}
 	out := subject{Account: c.Account, Exposures: []exposure{}, Expired: s.Expired}
 	for i := range s.Exposures {
 		out.Exposures = append(out.Exposures, newExposure(&s.Exposures[i]))
 	}
 	return printReport(c.JSON, out, printSubject)
+}
+
+// prove writes openings and receipts into a directory that it makes.
+func (c *auditSubject) prove(ctx context.Context, p *inquiry.Platform, s *store.Subject) error {
+	if err := os.MkdirAll(c.Proofs, 0o700); err != nil {
+		return err
+	}
+	return p.Prove(ctx, s, func(sid audit.Hash, r *receipt.Receipt, openings []byte) error {
+		name := filepath.Join(c.Proofs, identity.ID(sid).String())
+		return errors.Join(os.WriteFile(name+".openings", openings, 0o600), os.WriteFile(name+".receipt", r.Bytes(), 0o600))
+	})
 }
 
 func newExposure(e *store.Exposure) exposure {

@@ -87,7 +87,7 @@ func sessions(w, log io.Writer, n int) error {
 		return err
 	}
 	session, err := repeat(log, 1, "-bench", fmt.Sprintf("^BenchmarkSession$/^n=%d$", n), "-benchtime", "1x", "-timeout", "1h",
-		"-cpuprofile", file, "-o", filepath.Join(dir, "test"), ".")
+		".", "-sessionprofile", file)
 	if err != nil {
 		return err
 	}

@@ -26,11 +26,12 @@ var arithmetic = []string{
 	"crypto/internal/fips140/sha512",
 }
 
-// readProfile reads what go test -cpuprofile wrote, except the time in which the
-// benchmark made its companies.
+// readProfile reads a processor profile. asyncPreempt's time is its caller's: the
+// signal that preempts a goroutine often comes with the profiler's, and is then
+// charged with what the goroutine did.
 func readProfile(file string) (profile, error) {
 	out, err := exec.Command("go", "tool", "pprof", "-top", "-unit", "ms", "-nodecount", "1000000", "-nodefraction", "0",
-		"-ignore", `bench\.newMarket`, file).Output()
+		"-hide", `^runtime\.asyncPreempt$`, file).Output()
 	if err != nil {
 		return nil, fmt.Errorf("go tool pprof: %w", err)
 	}
