@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -38,6 +37,10 @@ func ParseMode(name string) (Mode, error) { return psi.ParseMode(name) }
 type Match struct {
 	Row  uint64 // 1 is the first after the header, blank lines apart; of a repeated identifier the first
 	Kind string // "email" or "phone"
+	// Label is what the platform tells of the account, in ALearns and MutualA under
+	// a policy with labels: its own text, which may be anything. It is empty if the
+	// platform tells nothing, or what can't be read (Matched.Unreadable).
+	Label string
 }
 
 // run is one match. What it holds of the size of the list is in files that close
@@ -58,7 +61,11 @@ type run struct {
 	// As Querier.
 	queries *table.Queries
 	spool   *table.Spool
-	outputs *table.Outputs // MUTUAL_A
+	outputs *table.Outputs // MUTUAL_A, or where entries have labels
+	// What the entries tell, once the session is complete.
+	labelLen int
+	tableID  [32]byte
+	labels   *labels // nil if there are none
 
 	matches *table.Matches // places in the register
 }
@@ -94,15 +101,8 @@ func (c *Client) Match(ctx context.Context, name string, list *audience.List) (*
 
 // register makes the file that the list is kept in while the session runs.
 func (r *run) register() (err error) {
-	dir := r.c.c.spill()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("client: list: %w", err)
-	}
-	if r.file, err = os.CreateTemp(dir, "list-*"); err != nil { // 0600
-		return fmt.Errorf("client: list: %w", err)
-	}
-	if os.Remove(r.file.Name()) != nil { // gone with the process, where the system allows it
-		r.fileName = r.file.Name()
+	if r.file, r.fileName, err = scratch(r.c.c.spill(), "list-*"); err != nil {
+		return err
 	}
 	r.list = consent.NewRegister(r.file)
 	return nil
@@ -113,6 +113,9 @@ func (r *run) tell(ctx context.Context) error {
 	if r.matches == nil {
 		return nil
 	}
+	if err := r.readLabels(ctx); err != nil {
+		return err
+	}
 	r.report.Matched = new(Matched)
 	for place := range r.matches.All() {
 		e, row, err := r.list.At(place)
@@ -122,8 +125,15 @@ func (r *run) tell(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m := Match{Row: row, Kind: e.Class().Kind().String()}
+		label, readable, err := r.labels.at(place)
+		if err != nil {
+			return err
+		}
+		m := Match{Row: row, Kind: e.Class().Kind().String(), Label: label}
 		r.report.Matched.add(m.Kind)
+		if !readable {
+			r.report.Matched.Unreadable++
+		}
 		if r.c.c.Matched != nil {
 			if err := r.c.c.Matched(m); err != nil {
 				return err
@@ -162,6 +172,9 @@ func (r *run) close(ctx context.Context) {
 	}
 	if r.outputs != nil {
 		errs = append(errs, r.outputs.Close())
+	}
+	if r.labels != nil {
+		errs = append(errs, r.labels.close())
 	}
 	if r.file != nil {
 		errs = append(errs, r.file.Close())

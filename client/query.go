@@ -76,7 +76,7 @@ func (r *run) ask(ctx context.Context, size uint64) (err error) {
 	}
 	defer s.Close()
 	defer func() { r.end(s, err) }()
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(s.LabelLen()); err != nil {
 		return err
 	}
 	p := r.c.c.Policy
@@ -91,6 +91,7 @@ func (r *run) ask(ctx context.Context, size uint64) (err error) {
 	if err := s.ReadOpenH(ctx, seed, r.c.journal.see); err != nil {
 		return r.c.refused(stream, err)
 	}
+	r.tableID = s.TableID()
 	sid := s.SID()
 	r.c.c.Log.InfoContext(ctx, "session opened", "sid", fmt.Sprintf("%x", sid), "queries", size, "entries", s.Entries())
 	if err := s.Query(ctx, r.questions(), r.keepOutputs); err != nil {
@@ -114,15 +115,16 @@ func (r *run) ask(ctx context.Context, size uint64) (err error) {
 }
 
 // prepare makes the files that what is asked and answered goes to.
-func (r *run) prepare() (err error) {
-	o := table.Options{Dir: r.c.c.spill(), TokenLen: session.TokenLen}
+func (r *run) prepare(labelLen int) (err error) {
+	r.labelLen = labelLen
+	o := table.Options{Dir: r.c.c.spill(), TokenLen: session.TokenLen, LabelLen: labelLen}
 	if r.queries, err = table.NewQueries(o); err != nil {
 		return err
 	}
 	if r.spool, err = table.NewSpool(o); err != nil {
 		return err
 	}
-	if r.c.c.Mode.Claims() {
+	if r.c.c.Mode.Claims() || labelLen > 0 {
 		r.outputs, err = table.NewOutputs(o)
 	}
 	return err

@@ -54,6 +54,9 @@ type Report struct {
 type Matched struct {
 	Email uint64 `json:"email"`
 	Phone uint64 `json:"phone"`
+	// Unreadable counts those of them whose label the platform has spoiled, or that
+	// is no text. The platform is not told.
+	Unreadable uint64 `json:"unreadable_labels,omitempty"`
 }
 
 func (m *Matched) add(kind string) {

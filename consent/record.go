@@ -31,6 +31,12 @@ type Record struct {
 	Reference string // the consent record's name in the system that keeps it
 	Source    string // the system or the import that the record came from
 
+	// Label is what a match may tell the advertiser of the account, under a policy
+	// that has labels; at most MaxLabel bytes. It says nothing of the consent, so
+	// that Admit does not look at it and the encoding is without it: whoever is
+	// shown a record is shown no label.
+	Label string
+
 	// Fact is the number of the ledger's line that says all this, 0 at the
 	// advertiser. Secret is what its leaves' salts derive from; it is kept only
 	// with the record, zero at the advertiser. Neither is part of the encoding.
@@ -40,6 +46,9 @@ type Record struct {
 
 // MaxText is the longest text of a record, in bytes.
 const MaxText = 1024
+
+// MaxLabel is the longest label, in bytes (PROTOCOL.md §7.3).
+const MaxLabel = 478
 
 // recordDST separates a record's encoding from every other one.
 const recordDST = "AMPSI-V01-record"

@@ -35,6 +35,7 @@ const (
 	usPrivacy
 	gpc
 	optOut
+	label
 	fields
 )
 
@@ -44,7 +45,7 @@ const required = source
 var names = [fields]string{
 	"account_id", "kind", "value", "purpose", "status", "jurisdiction", "collected_at", // required
 	"source", "ads_switch", "basis", "notice", "surface", "reference",
-	"tc_string", "gpp_string", "gpp_sid", "us_privacy", "gpc", "opt_out",
+	"tc_string", "gpp_string", "gpp_sid", "us_privacy", "gpc", "opt_out", "label",
 }
 
 // HeaderError says which columns a file lacks, or has twice. It holds names of
@@ -223,6 +224,19 @@ func (r *reader) texts(l *Line) {
 			r.fail(TextTooLong)
 		}
 	}
+}
+
+// label reads what a match may tell of the account. Only of identifiers that may be
+// matched at all is one kept.
+func (r *reader) label(p consent.Purpose) string {
+	if p != consent.AdsMatching {
+		return ""
+	}
+	s := r.text(label)
+	if len(s) > consent.MaxLabel {
+		r.fail(TextTooLong)
+	}
+	return s
 }
 
 // basis reads the ground in law. A platform that has but one doesn't write it,

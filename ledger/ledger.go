@@ -91,6 +91,10 @@ type Line struct {
 	Notice    string // the notice that the person was shown, and its version
 	Surface   string // where: a page, an app, a shop
 	Reference string // the consent record's name in the system that keeps it
+
+	// Label is what a match may tell the advertiser of the account, at most
+	// consent.MaxLabel bytes; empty for other purposes.
+	Label string
 }
 
 // Format prints REDACTED whatever the verb.
@@ -233,6 +237,7 @@ func (f *File) readCells(row sheet.Row) Code {
 	r.texts(&line)
 	kind, hashed := r.kind()
 	line.Purpose = r.purpose()
+	line.Label = r.label(line.Purpose)
 	line.Status = r.status()
 	line.Basis = r.basis()
 	line.Jurisdiction = r.jurisdiction()

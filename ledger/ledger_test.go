@@ -19,7 +19,7 @@ import (
 )
 
 const header = "account_id,kind,value,purpose,status,jurisdiction,collected_at,source,ads_switch," +
-	"basis,notice,surface,reference,tc_string,gpp_string,gpp_sid,us_privacy,gpc,opt_out\n"
+	"basis,notice,surface,reference,tc_string,gpp_string,gpp_sid,us_privacy,gpc,opt_out,label\n"
 
 // good is a line that is OK, for tests that spoil one cell of it.
 var good = [fields]string{"u1", "email", "ana@example.com", "ads_matching", "granted", "FR", "2026-01-02T03:04:05Z", "app", "on",
@@ -107,6 +107,8 @@ func TestCells(t *testing.T) {
 		{basis, "|consent|Consent |notice_opt_out|legitimate_interests|contract|legal_obligation", OK},
 		{basis, "none|yes|opt_out|legitimate interests|null|Basis(1)", BasisUnknown},
 		{tcString, "|x|" + granting, OK}, {gppString, "x", OK}, {gppSID, "x", OK}, {usPrivacy, "x", OK}, {gpc, "x", OK}, {optOut, "\xff", OK},
+		{label, "| segment 7 |é|=1+1", OK}, {label, strings.Repeat("x", consent.MaxLabel), OK},
+		{label, "\xff", NotUTF8}, {label, strings.Repeat("x", consent.MaxLabel+1), TextTooLong},
 		{adsSwitch, "|on|off|OFF", OK},
 		{adsSwitch, "1|true|yes|opt_out", SwitchUnknown},
 		{value, "ana@example.com| ANA@example.com", OK},
@@ -456,4 +458,24 @@ func BenchmarkLedger(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(lines)*float64(b.N)/b.Elapsed().Seconds(), "lines/s")
+}
+
+// A label is kept of what may be matched, and of nothing else.
+func TestLabels(t *testing.T) {
+	const rest = ",granted,FR,2026-01-02,segment 7\n"
+	var file strings.Builder
+	file.WriteString("account_id,kind,value,purpose,status,jurisdiction,collected_at,Label\n")
+	for _, purpose := range consent.Purposes {
+		file.WriteString("u1,email,ana@example.com," + purpose.String() + rest)
+	}
+	got := run(t, file.String(), Options{})
+	if got.err != nil || len(got.lines) != len(consent.Purposes) {
+		t.Fatalf("%d lines: %v", len(got.lines), got.err)
+	}
+	for i := range got.lines {
+		l := &got.lines[i]
+		if want := map[bool]string{true: "segment 7"}[l.Purpose == consent.AdsMatching]; l.Label != want {
+			t.Errorf("%v: label %q", l.Purpose, l.Label)
+		}
+	}
 }

@@ -21,7 +21,7 @@ const (
 	RowWidth              Code = "ROW_WIDTH"       // another number of fields than the header
 	AccountMissing        Code = "ACCOUNT_MISSING" // nobody to hold the record of
 	NotUTF8               Code = "NOT_UTF8"        // in the account's name, the source, notice, surface or reference
-	TextTooLong           Code = "TEXT_TOO_LONG"   // one of the last four: over consent.MaxText bytes
+	TextTooLong           Code = "TEXT_TOO_LONG"   // a text over consent.MaxText bytes, or a label over consent.MaxLabel
 	KindUnknown           Code = "KIND_UNKNOWN"    // also: a kind of which Options has no class
 	PurposeUnknown        Code = "PURPOSE_UNKNOWN" // never taken for another
 	StatusUnknown         Code = "STATUS_UNKNOWN"  // never taken for granted

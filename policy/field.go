@@ -57,6 +57,8 @@ var topFields = []field{
 	list("modes", `a list of different modes, from "P_LEARNS", "A_LEARNS", "MUTUAL_A" and "MUTUAL_P"`, psi.ParseMode,
 		func(p *Policy) *[]psi.Mode { return &p.Modes }).or([]any{"P_LEARNS"}).
 		is("who learns which people match"),
+	labelLen().or(int64(0)).
+		is("room for what a match tells the advertiser of an account; 0: nothing"),
 
 	// Sizes stay below what one key may evaluate, PROTOCOL.md §12.
 	integer("max_q_hat", 1, 1<<40, func(p *Policy) *uint64 { return &p.MaxQHat }).
@@ -192,6 +194,15 @@ func purpose() field {
 		check: func(*Policy) bool { return true },
 		show:  func(*Policy) string { return ads },
 	}
+}
+
+// labelLen is PROTOCOL.md §7.3's: two bytes of length and the label.
+func labelLen() field {
+	f := integer("label_len", 0, psi.MaxLabelLen, func(p *Policy) *uint64 { return &p.LabelLen })
+	f.want = fmt.Sprintf("0, or an integer from 2 to %d", psi.MaxLabelLen)
+	inBounds := f.check
+	f.check = func(p *Policy) bool { return inBounds(p) && psi.CheckLabelLen(int(p.LabelLen)) == nil }
+	return f
 }
 
 // epsilon's bounds, and t_extra's from below, are release.Params.Check's.

@@ -72,6 +72,7 @@ func TestBounds(t *testing.T) {
 			`[] ["email"] ["email.uid2-1","email.uid2-1"] [1] "email.uid2-1" [["email.uid2-1"]] ["EMAIL.UID2-1"] [""]`},
 		{"modes", `["P_LEARNS"] ["A_LEARNS"] ["MUTUAL_A"] ["MUTUAL_P","A_LEARNS"]`,
 			`[] ["SPLIT"] ["p_learns"] ["P_LEARNS","P_LEARNS"] [2] "P_LEARNS" 2`},
+		{"label_len", "0 2 34 480", "1 -1 481 2.0 '2' true"},
 		{"max_q_hat", "1 1024 0x400 1099511627776", "0 -1 1099511627777 9223372036854775807 1.5 true '1'"},
 		{"max_n_hat", "1 1024 1_024 1099511627776", "0 -1 1099511627777 9223372036854775807 1.5 true '1'"},
 		{"max_evaluations", "1 1099511627776", "0 -1 1099511627777 1e6 inf '1'"},
@@ -134,7 +135,7 @@ func lineOf(document []byte, name string) int {
 }
 
 func TestEveryFieldHasItsBoundsTested(t *testing.T) {
-	if len(fields) != 22+10+3 {
+	if len(fields) != 23+10+3 {
 		t.Errorf("%d fields: give a new one its row in TestBounds", len(fields))
 	}
 }

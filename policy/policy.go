@@ -26,6 +26,7 @@ type Policy struct {
 	Universe string             // the platform's set of accounts, 1–64 of [a-z0-9._-]
 	Classes  []identifier.Class // profiles that may be matched, 1–16, increasing
 	Modes    []psi.Mode         // modes that may be run, increasing; default P_LEARNS
+	LabelLen uint64             // length of a label in bytes where the advertiser asks, PROTOCOL.md §7.3; default 0: none
 
 	MaxQHat        uint64 // items the Querier may ask in a session, padded
 	MaxNHat        uint64 // entries of the Holder's table, padded

@@ -292,6 +292,7 @@ func TestDiff(t *testing.T) {
 		universe = "shop"
 		classes = ["phone.e164-1"]
 		modes = ["MUTUAL_P", "A_LEARNS"]
+		label_len = 34
 		max_q_hat = 1
 		max_n_hat = 2
 		max_evaluations = 3
@@ -331,6 +332,7 @@ func TestDiff(t *testing.T) {
 		`universe: "users" ≠ "shop"`,
 		"classes: email.uid2-1, phone.e164-1 ≠ phone.e164-1",
 		"modes: P_LEARNS ≠ A_LEARNS, MUTUAL_P",
+		"label_len: 0 ≠ 34",
 		"max_q_hat: 16777216 ≠ 1",
 		"max_n_hat: 16777216 ≠ 2",
 		"max_evaluations: 268435456 ≠ 3",

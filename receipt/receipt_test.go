@@ -120,6 +120,7 @@ func TestContradictions(t *testing.T) {
 		"version":      func(s *story) { s.openQ.Terms.Version, s.openH.Terms.Version = 2, 2 },
 		"suite":        func(s *story) { s.openQ.Terms.Suite, s.openH.Terms.Suite = 2, 2 },
 		"purpose":      func(s *story) { s.openQ.Terms.Purpose, s.openH.Terms.Purpose = 2, 2 },
+		"labels":       func(s *story) { s.openQ.Terms.LabelLen, s.openH.Terms.LabelLen = 34, 34 },
 		"table":        func(s *story) { s.openQ.Terms.TableKind, s.openH.Terms.TableKind = 2, 2 },
 		"claims":       func(s *story) { s.openQ.Terms.Claims, s.openH.Terms.Claims = true, true },
 		"chunk size":   func(s *story) { s.openQ.Terms.ChunkElems, s.openH.Terms.ChunkElems = 1, 1 },
@@ -200,4 +201,14 @@ func FuzzParse(f *testing.F) {
 		}
 		r.Questions()
 	})
+}
+
+func TestLabelLengths(t *testing.T) {
+	for n, want := range map[uint32]bool{0: true, 1: false, 2: true, 480: true, 481: false, 1<<32 - 1: false} {
+		for _, mode := range []psi.Mode{psi.PLearns, psi.ALearns, psi.MutualA, psi.MutualP} {
+			if got := validLabelLen(mode, n); got != (want && (n == 0 || mode.AdvertiserAsks())) {
+				t.Errorf("%d in %v: %v", n, mode, got)
+			}
+		}
+	}
 }

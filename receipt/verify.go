@@ -304,6 +304,7 @@ func (r *Receipt) opened(b *bodies) []claim {
 		{mode.Valid() && t.GetMode() == uint32(mode) && t.GetQuerierParty() == querierParty && t.GetHolderParty() == holderParty, "mode and parties are not those of this version"},
 		{t.GetVersion() == Version && t.GetSuite() == Suite && t.GetPurpose() == Purpose, "version, suite or purpose is not of this version"},
 		{t.GetTableKind() == TableSession && t.GetRelease() == mode.Releases() && t.GetClaims() == mode.Claims(), "table, release or claims are not those of the mode"},
+		{validLabelLen(mode, t.GetLabelLen()), "labels are not of a length that the mode has"},
 		{ValidAudience(mode, t.GetAudience()), "the audience is not one of the mode"},
 		{len(b.openQ.GetConsentRoot())+len(b.openH.GetConsentRoot()) == 32, "a consent root belongs in the platform's OPEN, and there only"},
 		{len(t.GetPolicyHash()) == 32 && len(b.consentRoot()) == 32 && len(b.seal.GetTh()) == 64, "a hash has another length"},
@@ -313,6 +314,12 @@ func (r *Receipt) opened(b *bodies) []claim {
 		{bytes.Equal(b.openH.GetOpenQHash(), openQHash[:]), "OPEN_H answers another OPEN_Q"},
 		{bytes.Equal(b.seal.GetSid(), b.sid[:]), "SEAL is of another session"},
 	}
+}
+
+// validLabelLen reports whether entries may have labels of that length: the platform
+// tells of its accounts where it is asked, and nobody elsewhere (PROTOCOL.md §7.3).
+func validLabelLen(mode psi.Mode, n uint32) bool {
+	return n == 0 || mode.AdvertiserAsks() && n <= psi.MaxLabelLen && psi.CheckLabelLen(int(n)) == nil
 }
 
 func (b *bodies) ended() []claim {

@@ -55,7 +55,7 @@ func (r *run) hold(ctx context.Context) error {
 	if err := s.ReadSeal(ctx); err != nil {
 		return err
 	}
-	if err := s.SendTable(ctx, r.tokens.Chunks(session.TableChunk())); err != nil {
+	if err := s.SendTable(ctx, r.tokens.Chunks(s.TableFrame())); err != nil {
 		return err
 	}
 	if s.Mode().Claims() {
@@ -78,9 +78,14 @@ func (r *run) chargeQuestions(ctx context.Context, queries uint64) error {
 }
 
 // evaluate makes the session's table of the snapshot: one entry for each distinct
-// identifier, and pads. Where claims will come, it keeps which leaf is behind
-// which token.
-func (r *run) evaluate(ctx context.Context, key *psi.Key) error {
+// identifier, and pads. Where claims will come, or entries have labels, it keeps
+// which leaf is behind which token.
+func (r *run) evaluate(ctx context.Context, key *psi.Key) (err error) {
+	if r.labels != nil {
+		if r.outputs, err = table.NewOutputs(table.Options{Dir: r.s.spill(), TokenLen: session.TokenLen}); err != nil {
+			return err
+		}
+	}
 	b, err := table.NewBuilder(table.Options{Dir: r.s.spill(), TokenLen: session.TokenLen})
 	if err != nil {
 		return err
@@ -92,8 +97,11 @@ func (r *run) evaluate(ctx context.Context, key *psi.Key) error {
 		outs := outs[:len(in)]
 		key.Evaluate(outs, in)
 		err := b.Add(outs)
-		if err == nil && r.session.Mode().Claims() {
+		if err == nil && (r.session.Mode().Claims() || r.labels != nil) {
 			err = r.queries.Add(outs, done)
+		}
+		if err == nil && r.labels != nil {
+			err = r.outputs.Add(outs, done)
 		}
 		done += uint64(len(in))
 		clear(outs)
@@ -118,6 +126,28 @@ func (r *run) evaluate(ctx context.Context, key *psi.Key) error {
 	}
 	pads := psi.NewSeed()
 	defer pads.Destroy()
-	r.tokens, err = b.Seal(ctx, "", pads)
-	return err
+	if r.tokens, err = b.Seal(ctx, "", pads); err != nil || r.labels == nil {
+		return err
+	}
+	return r.label(ctx)
+}
+
+// label puts the session's table in place of itself with labels: every entry is
+// as long and took as long, whoever has one. Of several accounts that have an
+// identifier, it is the first leaf's.
+func (r *run) label(ctx context.Context) error {
+	if err := r.labels.done(); err != nil {
+		return err
+	}
+	if n := r.labels.tooLong; n > 0 {
+		r.log.Warn("labels that are longer than the policy's label_len are not told", "labels", n)
+	}
+	bare, id := r.tokens, r.session.TableID()
+	o := table.Options{Dir: r.s.spill(), TokenLen: session.TokenLen, LabelLen: r.session.LabelLen()}
+	labelled, err := bare.Labelled(ctx, o, "", &id, r.queries, r.outputs, r.labels.at)
+	if err != nil {
+		return err
+	}
+	r.tokens = labelled
+	return bare.Remove()
 }

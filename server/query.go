@@ -42,7 +42,8 @@ type run struct {
 	evidence *evidence.Writer // nil before the session is on record, and as Holder
 	queries  *table.Queries   // as Querier its outputs; as Holder what its entries are made of
 	spool    *table.Spool     // as Querier the table received
-	outputs  *table.Outputs   // as Querier who claims; else nil
+	outputs  *table.Outputs   // as Querier who claims, or as Holder whose entries have labels; else nil
+	labels   *labels          // of the leaves, where entries have some; else nil
 	tokens   *table.Table     // as Holder
 }
 
@@ -162,7 +163,14 @@ func (r *run) writeSnapshot(ctx context.Context) error {
 	}
 	defer view.Close()
 	r.cut = view.Cut()
-	_, _, _, err = consent.WriteSnapshot(r.file, &r.id, r.partner.Policy.Rule(), at, psi.PadSize, view.Records(ctx, at))
+	records := view.Records(ctx, at)
+	if n := r.session.LabelLen(); n > 0 {
+		if r.labels, err = newLabels(r.s.spill(), n); err != nil {
+			return err
+		}
+		records = r.labels.beside(records, r.partner.Policy.Rule(), at)
+	}
+	_, _, _, err = consent.WriteSnapshot(r.file, &r.id, r.partner.Policy.Rule(), at, psi.PadSize, records)
 	return err
 }
 
@@ -373,6 +381,9 @@ func (r *run) close() {
 	}
 	if r.outputs != nil {
 		errs = append(errs, r.outputs.Close())
+	}
+	if r.labels != nil {
+		errs = append(errs, r.labels.close())
 	}
 	if r.tokens != nil {
 		errs = append(errs, r.tokens.Remove())

@@ -210,34 +210,45 @@ func TestSplicedSessions(t *testing.T) {
 		{psi.MutualA, psi.FrameSeal, querierSideOf, psi.AbortAuth},
 		{psi.ALearns, psi.FrameReceipt, querierSideOf, psi.AbortAuth},
 		{psi.MutualP, psi.FrameOpenH, holderSideOf, psi.AbortReplay},
+		{psi.PLearns, psi.FrameOpenH, holderSideOf, psi.AbortReplay},
+		{psi.PLearns, psi.FrameBlinded, querierSideOf, psi.AbortProof}, // answered, but for another question
+		{psi.PLearns, psi.FrameEvaluated, holderSideOf, psi.AbortProof},
+		{psi.PLearns, psi.FrameSeal, querierSideOf, psi.AbortAuth},
+		{psi.PLearns, psi.FrameTable, holderSideOf, psi.AbortTable},
+		{psi.PLearns, psi.FrameRelease, querierSideOf, psi.AbortAuth},
+		{psi.PLearns, psi.FrameReceipt, querierSideOf, psi.AbortAuth},
+		{psi.PLearns, psi.FrameReceipt, holderSideOf, psi.AbortAuth},
 	} {
-		var taken *ampsiv1.Frame
-		record := func(f *ampsiv1.Frame) []*ampsiv1.Frame {
-			if taken == nil {
-				taken = proto.Clone(f).(*ampsiv1.Frame)
+		t.Run(fmt.Sprintf("%v in %v", c.t, c.mode), func(t *testing.T) {
+			t.Parallel()
+			var taken *ampsiv1.Frame
+			record := func(f *ampsiv1.Frame) []*ampsiv1.Frame {
+				if taken == nil {
+					taken = proto.Clone(f).(*ampsiv1.Frame)
+				}
+				return []*ampsiv1.Frame{f}
 			}
-			return []*ampsiv1.Frame{f}
-		}
-		on := func(edit func(f *ampsiv1.Frame) []*ampsiv1.Frame) func(a, p *company, fromA, fromP *pipe) {
-			return func(_, _ *company, fromA, fromP *pipe) {
-				if c.by.isAdvertiser(c.mode) {
-					onFrame(fromA, c.t, edit)
-				} else {
-					onFrame(fromP, c.t, edit)
+			on := func(edit func(f *ampsiv1.Frame) []*ampsiv1.Frame) func(a, p *company, fromA, fromP *pipe) {
+				return func(_, _ *company, fromA, fromP *pipe) {
+					if c.by.isAdvertiser(c.mode) {
+						onFrame(fromA, c.t, edit)
+					} else {
+						onFrame(fromP, c.t, edit)
+					}
 				}
 			}
-		}
-		if b := meetIn(t, c.mode, on(record)); b.aErr != nil || b.pErr != nil {
-			t.Fatal(b.aErr, b.pErr)
-		}
-		b := meetIn(t, c.mode, on(func(*ampsiv1.Frame) []*ampsiv1.Frame { return []*ampsiv1.Frame{taken} }))
-		noticed := b.pErr
-		if !c.by.isAdvertiser(c.mode) {
-			noticed = b.aErr
-		}
-		if Code(noticed) != c.code {
-			t.Errorf("%v of another session in %v: %v, want code %d", c.t, c.mode, noticed, c.code)
-		}
+			if b := meetIn(t, c.mode, on(record)); b.aErr != nil || b.pErr != nil {
+				t.Fatal(b.aErr, b.pErr)
+			}
+			b := meetIn(t, c.mode, on(func(*ampsiv1.Frame) []*ampsiv1.Frame { return []*ampsiv1.Frame{taken} }))
+			noticed := b.pErr
+			if !c.by.isAdvertiser(c.mode) {
+				noticed = b.aErr
+			}
+			if Code(noticed) != c.code {
+				t.Errorf("%v of another session in %v: %v, want code %d", c.t, c.mode, noticed, c.code)
+			}
+		})
 	}
 }
 

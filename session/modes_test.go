@@ -39,7 +39,11 @@ type company struct {
 	in       []psi.Input
 	seen     Replay
 	forge    func(outs []psi.Output) []psi.Output // what the Querier claims instead of its matches
+	over     func(st *pipe) Stream                // what the company sends on instead of its end
+	key      *psi.Key                             // the Holder's, if a test needs to know it
 
+	label   func(i int) (text string, spoil bool) // what the Holder tells of in[i]
+	told    []told                                // what the Querier was told
 	s       *Session
 	matches []int // indices of in: matched, or claimed by the other side
 	count   release.Count
@@ -47,11 +51,15 @@ type company struct {
 
 func (c *company) run(ctx context.Context, st *pipe) (err error) {
 	var s *Session
+	var end Stream = st
+	if c.over != nil {
+		end = c.over(st)
+	}
 	if c.calls {
-		s, err = Ask(ctx, st, c.c, c.mode, c.audience)
+		s, err = Ask(ctx, end, c.c, c.mode, c.audience)
 	} else {
 		defer st.close()
-		s, err = Accept(ctx, st, c.c)
+		s, err = Accept(ctx, end, c.c)
 	}
 	if err != nil {
 		return err
@@ -65,27 +73,55 @@ func (c *company) run(ctx context.Context, st *pipe) (err error) {
 	return c.ask(ctx, s)
 }
 
+// told is the label of a match.
+type told struct {
+	i    int // of in
+	text string
+	err  error
+}
+
+// entry is that of in[i].
+func (c *company) entry(s *Session, out *psi.Output, i int) []byte {
+	e := bytes.Clone(out[:TokenLen])
+	if s.LabelLen() == 0 {
+		return e
+	}
+	text, spoil := c.label(i)
+	id := s.TableID()
+	e, err := out.SealLabel(e, &id, TokenLen, s.LabelLen(), []byte(text))
+	if err != nil {
+		panic(err)
+	}
+	if spoil {
+		e[len(e)-1] ^= 1
+	}
+	return e
+}
+
 func (c *company) hold(ctx context.Context, s *Session) error {
 	if _, err := s.ReadOpenQ(ctx, time.Minute, c.seen); err != nil {
 		return err
 	}
-	key := psi.NewKey()
+	key := c.key
+	if key == nil {
+		key = psi.NewKey()
+	}
 	outs := make([]psi.Output, len(c.in))
 	key.Evaluate(outs, c.in)
 	behind := map[psi.Token]int{}
 	var tokens [][]byte
 	for i := range outs {
 		behind[outs[i].Token(TokenLen)] = i
-		tokens = append(tokens, outs[i][:TokenLen])
+		tokens = append(tokens, c.entry(s, &outs[i], i))
 	}
 	seed := psi.NewSeed()
 	for i := uint64(0); uint64(len(tokens)) < psi.PadSize(uint64(len(c.in))); i++ {
 		pad := psi.PadToken(seed, i, TokenLen)
-		tokens = append(tokens, pad[:TokenLen])
+		tokens = append(tokens, append(pad[:TokenLen:TokenLen], make([]byte, s.entryLen()-TokenLen)...))
 	}
 	slices.SortFunc(tokens, bytes.Compare)
 	table := bytes.Join(tokens, nil)
-	hash := psi.NewTableHash(TokenLen, 0)
+	hash := psi.NewTableHash(TokenLen, s.LabelLen())
 	if err := hash.Write(table); err != nil {
 		return err
 	}
@@ -105,7 +141,7 @@ func (c *company) hold(ctx context.Context, s *Session) error {
 		return err
 	}
 	if err := s.SendTable(ctx, func(yield func([]byte, error) bool) {
-		for chunk := range slices.Chunk(table, TableChunk()*TokenLen) {
+		for chunk := range slices.Chunk(table, s.TableFrame()*s.entryLen()) {
 			if !yield(chunk, nil) {
 				return
 			}
@@ -173,9 +209,15 @@ func (c *company) ask(ctx context.Context, s *Session) error {
 	}
 	var matched []psi.Output // in the table's order
 	var matches []int
-	for entry := range slices.Chunk(table, TokenLen) {
-		if out, found := asked[string(entry)]; found {
-			matched, matches = append(matched, out), append(matches, index[string(entry)])
+	id := s.TableID()
+	for entry := range slices.Chunk(table, s.entryLen()) {
+		token := string(entry[:TokenLen])
+		if out, found := asked[token]; found {
+			matched, matches = append(matched, out), append(matches, index[token])
+			if s.LabelLen() > 0 {
+				text, err := out.OpenLabel(&id, TokenLen, entry[TokenLen:])
+				c.told = append(c.told, told{index[token], string(text), err})
+			}
 		}
 	}
 	if s.Mode().Claims() {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/policy"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/receipt"
@@ -60,6 +61,7 @@ func Ask(ctx context.Context, st Stream, c Config, mode psi.Mode, audience strin
 		PolicyHash: hash[:],
 		Universe:   c.Policy.Universe,
 		Classes:    s.classes(),
+		LabelLen:   uint32(s.LabelLen()),
 		TableKind:  tableSession,
 		Release:    mode.Releases(),
 		Audience:   audience,
@@ -125,7 +127,9 @@ func (s *Session) checkHello(h *ampsiv1.Hello) error {
 		return refuse("universe", psi.AbortTerms)
 	case !bytes.Equal(h.GetClasses(), s.classes()):
 		return refuse("set of classes", psi.AbortTerms)
-	case h.GetLabelLen() != 0 || h.GetTableKind() != tableSession || len(h.GetTableId()) > 0:
+	case h.GetLabelLen() != labelLen(s.c.Policy, mode):
+		return refuse("length of labels", psi.AbortTerms)
+	case h.GetTableKind() != tableSession || len(h.GetTableId()) > 0:
 		return refuse("kind of table", psi.AbortTerms)
 	case h.GetRelease() != mode.Releases():
 		return refuse("release", psi.AbortTerms)
@@ -133,6 +137,15 @@ func (s *Session) checkHello(h *ampsiv1.Hello) error {
 		return fmt.Errorf("session: HELLO has an invalid audience name: %w", psi.AbortTerms)
 	}
 	return nil
+}
+
+// labelLen is the length of a label in a mode: it is the platform that has
+// something to tell of its accounts, where it is asked.
+func labelLen(p *policy.Policy, mode psi.Mode) uint32 {
+	if !mode.AdvertiserAsks() {
+		return 0
+	}
+	return uint32(p.LabelLen)
 }
 
 // PolicyError says that the two companies hold different documents. It names both,
@@ -187,6 +200,7 @@ func (s *Session) wantTerms(audience string) *ampsiv1.Terms {
 		Classes:      s.classes(),
 		ChunkElems:   psi.ChunkElems,
 		TokenLen:     TokenLen,
+		LabelLen:     uint32(s.LabelLen()),
 		QuerierId:    querier[:],
 		HolderId:     holder[:],
 		QuerierParty: querierParty,
@@ -338,7 +352,7 @@ func (s *Session) OpenH(ctx context.Context, key *psi.Key, entries uint64, root 
 		NotAfter:    uint64(s.c.Now().Add(openLife).Unix()),
 		OpenQHash:   hash[:],
 		PkS:         pk[:],
-		TableId:     nonce(),
+		TableId:     s.tableID[:],
 		TableRoot:   root[:],
 		NHat:        entries,
 		ConsentRoot: s.ownConsent(&from.Root),
@@ -390,6 +404,7 @@ func (s *Session) ReadOpenH(ctx context.Context, seed *psi.Seed, seen Replay) er
 	if err != nil {
 		return err
 	}
+	s.tableID = [32]byte(m.GetTableId())
 	s.opened(f, public, m.GetNHat(), tlog.Hash(m.GetTableRoot()))
 	s.querier, err = psi.NewQuerier(s.params, seed)
 	return err
@@ -415,6 +430,7 @@ func (s *Session) opened(f psi.Frame, public *psi.PublicKey, entries uint64, roo
 		ChunkElems: psi.ChunkElems,
 		Window:     int(s.c.Policy.Window),
 		TokenLen:   TokenLen,
+		LabelLen:   s.params.LabelLen,
 		Claims:     s.mode.Claims(),
 		Queries:    s.params.Queries,
 		Entries:    entries,

@@ -190,7 +190,7 @@ func (s *Session) ReadSeal(ctx context.Context) error {
 }
 
 // SendTable sends the Holder's whole table; chunks yields its entries, as many
-// at a time as a TABLE frame takes (TableChunk).
+// at a time as a TABLE frame takes (TableFrame).
 func (s *Session) SendTable(ctx context.Context, chunks iter.Seq2[[]byte, error]) error {
 	s.progress(StepTable, 0, s.params.Entries)
 	done := uint64(0)
@@ -214,7 +214,8 @@ func (s *Session) SendTable(ctx context.Context, chunks iter.Seq2[[]byte, error]
 	return nil
 }
 
-// TableChunk is the number of entries in a full TABLE frame of a session table.
+// TableChunk is the number of entries in a full TABLE frame of a session table
+// without labels; TableFrame is of any.
 func TableChunk() int { return psi.TableChunk(TokenLen) }
 
 // ReadTable reads the Holder's table, as the Querier, and hands the entries to

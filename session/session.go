@@ -83,6 +83,7 @@ type Session struct {
 	record      ampsiv1.Record
 	release     psi.Frame
 	consentRoot []byte
+	tableID     [32]byte
 	started     time.Time
 	lastTable   time.Time
 	querier     *psi.Querier
@@ -102,6 +103,11 @@ func (s *Session) in(mode psi.Mode, audience string) {
 	if mode.AdvertiserAsks() == (s.party == partyA) {
 		s.role = psi.SenderQuerier
 	}
+	s.params.TokenLen = TokenLen
+	s.params.LabelLen = int(labelLen(s.c.Policy, mode))
+	if s.role == psi.SenderHolder {
+		rand.Read(s.tableID[:])
+	}
 	s.terms = s.wantTerms(audience)
 }
 
@@ -110,6 +116,17 @@ func (s *Session) Mode() psi.Mode { return s.mode }
 
 // Role returns what this side is in that mode.
 func (s *Session) Role() psi.Sender { return s.role }
+
+// LabelLen returns the length of a label in this mode under the policy, 0 if there
+// are none (PROTOCOL.md §7.3).
+func (s *Session) LabelLen() int { return s.params.LabelLen }
+
+// TableID returns the table's id, which labels are sealed with: the Holder has it
+// from the start, the Querier once it has OPEN_H.
+func (s *Session) TableID() [32]byte { return s.tableID }
+
+// TableFrame returns the number of entries in a full TABLE frame.
+func (s *Session) TableFrame() int { return psi.TableChunk(s.entryLen()) }
 
 // SID returns the session's id; it is zero before both OPENs.
 func (s *Session) SID() [32]byte { return s.params.SID }

@@ -30,6 +30,10 @@ type Fact struct {
 	// Facts have a Reference each, but share the others among many.
 	Notice, Surface, Reference, Source string
 
+	// Label is consent.Record's, of ads matching only, and may be empty. A fact with
+	// another label is another fact.
+	Label string
+
 	// SwitchedOff turns the account's own switch against ads matching off for
 	// all its identifiers. False says nothing, so that an old file cannot turn on
 	// again what the account holder has turned off since; SetSwitch can.
@@ -77,6 +81,9 @@ func (f *Fact) unsound() string {
 	case f.CollectedAt.Year() < 1970 || f.CollectedAt.Year() > 9999:
 		return "time of collection is missing or out of range"
 	}
+	if len(f.Label) > consent.MaxLabel || !text(f.Label) || f.Label != "" && f.Purpose != consent.AdsMatching {
+		return "label is not at most 478 bytes of text, or of another purpose than ads matching"
+	}
 	for _, s := range []string{f.Notice, f.Surface, f.Reference, f.Source} {
 		if len(s) > consent.MaxText || !text(s) {
 			return "notice, surface, reference or source is not at most 1024 bytes of text"
@@ -107,6 +114,9 @@ func (f *Fact) digest(origin int64) (d [digestLen]byte) {
 	b = binary.BigEndian.AppendUint64(b, uint64(micros(f.CollectedAt)))
 	b = binary.BigEndian.AppendUint64(b, uint64(origin))
 	b = append(b, f.Reference...)
+	if f.Label != "" { // else it is as it was before there were labels
+		b = append(append(b, 0), f.Label...) // no reference has a zero byte
+	}
 	sum := sha256.Sum256(b)
 	copy(d[:], sum[:])
 	return d

@@ -49,14 +49,14 @@ type line struct {
 	accountID string
 }
 
-const linesQuery = `SELECT f.seq, f.account, a.account_id, a.switched_off, f.class, f.sum, f.purpose, f.status, f.collected_at, f.reference, f.secret,
+const linesQuery = `SELECT f.seq, f.account, a.account_id, a.switched_off, f.class, f.sum, f.purpose, f.status, f.collected_at, f.reference, f.label, f.secret,
 	o.basis, o.jurisdiction, o.notice, o.surface, o.source
 	FROM facts f JOIN accounts a ON a.id = f.account JOIN origins o ON o.id = f.origin WHERE `
 
 func (v *View) scanLine(row scanner) (l line, err error) {
 	var account, collected int64
 	var sum, secret []byte
-	err = row.Scan(&l.Fact, &account, &l.accountID, &l.SwitchedOff, &l.Class, &sum, &l.Purpose, &l.Status, &collected, &l.Reference, &secret,
+	err = row.Scan(&l.Fact, &account, &l.accountID, &l.SwitchedOff, &l.Class, &sum, &l.Purpose, &l.Status, &collected, &l.Reference, &l.Label, &secret,
 		&l.Basis, &l.Jurisdiction, &l.Notice, &l.Surface, &l.Source)
 	if err != nil {
 		return line{}, err

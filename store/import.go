@@ -61,8 +61,8 @@ func (d *DB) newImport(ctx context.Context) (p *factImport, err error) {
 	if p.accounts, err = d.prepareInsert(ctx, `INSERT INTO accounts (id, account_id, switched_off) VALUES`, `(?, ?, 0)`); err != nil {
 		return nil, wrap("adding facts", err)
 	}
-	p.facts, err = d.prepareInsert(ctx, `INSERT INTO facts (seq, account, origin, class, purpose, status, collected_at, reference, sum, secret, digest) VALUES`,
-		`(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+	p.facts, err = d.prepareInsert(ctx, `INSERT INTO facts (seq, account, origin, class, purpose, status, collected_at, reference, label, sum, secret, digest) VALUES`,
+		`(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 	if err != nil {
 		p.accounts.close()
 		return nil, wrap("adding facts", err)
@@ -211,7 +211,7 @@ func (p *factImport) putFacts(ctx context.Context, tx *sql.Tx, accounts map[stri
 		secret := secrets[:32:32]
 		secrets = secrets[32:]
 		p.args = append(p.args, seq, accounts[f.AccountID], origin, int64(f.Class), int64(f.Purpose), int64(f.Status), micros(f.CollectedAt),
-			f.Reference, f.Sum[:], secret, digest[:])
+			f.Reference, f.Label, f.Sum[:], secret, digest[:])
 		seq++
 	}
 	return p.facts.exec(ctx, tx, p.args)

@@ -186,7 +186,7 @@ func lastOfEach(entries iter.Seq2[[]byte, error], n int) iter.Seq2[[]byte, error
 
 // An entry is a fact as it is sorted, the latest of a key last:
 //
-//	handle(32) ‖ class(1) ‖ sum(32) ‖ purpose(1) ‖ collected at(8) ‖ seq(8) ‖ status(1) ‖ origin(8) ‖ secret(32) ‖ reference
+//	handle(32) ‖ class(1) ‖ sum(32) ‖ purpose(1) ‖ collected at(8) ‖ seq(8) ‖ status(1) ‖ origin(8) ‖ secret(32) ‖ I2OSP(length,2) ‖ label ‖ reference
 //
 // Before an account's facts, if it is switched off, stands its handle and zeros.
 const (
@@ -232,8 +232,14 @@ func (v *View) sortFacts(ctx context.Context, s *sorter, first, last consent.Pur
 			return errLength
 		}
 		e = append(e, secret...)
-		return s.add(append(e, row.Bytes(9)...))
-	}, `SELECT seq, account, class, sum, purpose, status, collected_at, origin, secret, reference FROM facts
+		label := row.Bytes(9)
+		if len(label) > consent.MaxLabel {
+			return errLength
+		}
+		e = binary.BigEndian.AppendUint16(e, uint16(len(label)))
+		e = append(e, label...)
+		return s.add(append(e, row.Bytes(10)...))
+	}, `SELECT seq, account, class, sum, purpose, status, collected_at, origin, secret, label, reference FROM facts
 		WHERE purpose BETWEEN ? AND ? AND collected_at <= ?`, int64(first), int64(last), micros(at))
 }
 
@@ -250,7 +256,9 @@ func parseEntry(e []byte, off consent.Handle) (c current) {
 	c.Status = consent.Status(e[16])
 	c.origin = int64(binary.BigEndian.Uint64(e[17:]))
 	c.Secret = [32]byte(e[25:])
-	c.Reference = string(e[57:])
+	e = e[57:]
+	end := 2 + int(binary.BigEndian.Uint16(e))
+	c.Label, c.Reference = string(e[2:end]), string(e[end:])
 	return c
 }
 

@@ -56,7 +56,11 @@ func newEstimate(mode client.Mode, identifiers uint64, p *policy.Policy) estimat
 	// slower of them counts.
 	ns := float64(own)*speed.evaluate + float64(asked)*max(speed.answer, speed.blind+speed.finalize)
 	e.Time = time.Duration(ns/float64(runtime.GOMAXPROCS(0))) + time.Duration(p.ReleaseStep)*time.Second
-	const element, proof, entry, claim, chunk = 32, 64, 16, 32, 16384
+	const element, proof, claim, chunk = 32, 64, 32, 16384
+	entry := uint64(16)
+	if mode.AdvertiserAsks() && p.LabelLen > 0 {
+		entry += p.LabelLen + 16
+	}
 	e.Bytes = asked*2*element + (asked+chunk-1)/chunk*proof + entries*entry
 	if mode.Claims() {
 		e.Bytes += min(list, e.Platform) * claim
@@ -71,6 +75,9 @@ func newEstimate(mode client.Mode, identifiers uint64, p *policy.Policy) estimat
 	}
 	if mode.Claims() {
 		e.Disk += list * (row + 48)
+	}
+	if mode.AdvertiserAsks() && p.LabelLen > 0 {
+		e.Disk += list * (48 + 1 + p.LabelLen)
 	}
 	return e
 }

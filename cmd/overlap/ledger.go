@@ -33,7 +33,7 @@ func (f storeFlag) open(ctx context.Context) (*store.DB, error) { return store.O
 type ledgerImport struct {
 	storeFlag
 	termsFlags
-	File    string   `arg:"" help:"CSV or TSV, plain, gzip or zstd, with the columns account_id,kind,value,purpose,status,jurisdiction,collected_at and what else is known: source,ads_switch,basis,notice,surface,reference,tc_string,gpp_string,gpp_sid,us_privacy,gpc,opt_out; - is standard input."`
+	File    string   `arg:"" help:"CSV or TSV, plain, gzip or zstd, with the columns account_id,kind,value,purpose,status,jurisdiction,collected_at and what else is known: source,ads_switch,basis,notice,surface,reference,tc_string,gpp_string,gpp_sid,us_privacy,gpc,opt_out,label; - is standard input."`
 	Region  string   `help:"Country of phone numbers written without one, such as US or FR."`
 	Profile []string `default:"email.uid2-1,phone.e164-1" help:"How values are normalised, and how hashed ones were; several profiles of a kind make a value matchable under each."`
 	JSON    bool     `help:"Report as JSON."`
@@ -94,7 +94,7 @@ func putFacts(ctx context.Context, db *store.DB, f *ledger.File, p *progress) (a
 			if !yield(store.Fact{
 				AccountID: l.AccountID, Class: l.Class, Sum: l.Sum, Purpose: l.Purpose, Status: l.Status,
 				Basis: l.Basis, Jurisdiction: l.Jurisdiction, CollectedAt: l.CollectedAt,
-				Notice: l.Notice, Surface: l.Surface, Reference: l.Reference, Source: l.Source, SwitchedOff: l.Switch == ledger.Off,
+				Notice: l.Notice, Surface: l.Surface, Reference: l.Reference, Source: l.Source, Label: l.Label, SwitchedOff: l.Switch == ledger.Off,
 			}, err) || err != nil {
 				return
 			}

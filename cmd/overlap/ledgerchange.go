@@ -129,6 +129,7 @@ type happened struct {
 	Surface      string    `json:"surface,omitempty"`
 	Reference    string    `json:"reference,omitempty"`
 	Source       string    `json:"source,omitempty"`
+	Label        string    `json:"label,omitempty"` // what a match may tell of the account
 }
 
 func newHappened(e *store.Event) happened {
@@ -143,7 +144,7 @@ func newHappened(e *store.Event) happened {
 	}
 	h.Class, h.SHA256 = r.Class.String(), hex.EncodeToString(r.Sum[:])
 	h.Purpose, h.Status, h.Basis, h.Jurisdiction = r.Purpose.String(), r.Status.String(), r.Basis.String(), r.Jurisdiction
-	h.Notice, h.Surface, h.Reference, h.Source = r.Notice, r.Surface, r.Reference, r.Source
+	h.Notice, h.Surface, h.Reference, h.Source, h.Label = r.Notice, r.Surface, r.Reference, r.Source, r.Label
 	return h
 }
 
@@ -173,7 +174,7 @@ func printHappened(w io.Writer, h happened) {
 	}
 	fmt.Fprintf(w, "%-13s  %.8s…  %s %s on %s", h.Class, h.SHA256, h.Purpose, h.Status, h.Basis)
 	for _, said := range []struct{ name, text string }{
-		{"in", h.Jurisdiction}, {"notice", h.Notice}, {"surface", h.Surface}, {"reference", h.Reference}, {"source", h.Source},
+		{"in", h.Jurisdiction}, {"notice", h.Notice}, {"surface", h.Surface}, {"reference", h.Reference}, {"source", h.Source}, {"label", h.Label},
 	} {
 		if said.text != "" {
 			fmt.Fprintf(w, ", %s %q", said.name, said.text)

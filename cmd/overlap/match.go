@@ -98,7 +98,7 @@ func (c *matchCommand) match(ctx context.Context, list *audience.List, conf clie
 	if conf.Mode == client.PLearns {
 		return match(ctx, c.Platform, c.Audience, list, conf)
 	}
-	rows, err := newMatchesFile(c.Matches, c.File, list)
+	rows, err := newMatchesFile(c.Matches, c.File, list, conf.Policy.LabelLen > 0 && conf.Mode.AdvertiserAsks())
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +184,9 @@ func printMatch(w io.Writer, r *client.Report, receipt, matches string) {
 	case r.Matched != nil:
 		printRate(w, r.Matched.Email, r.List.Kept.Email, "e-mails")
 		printRate(w, r.Matched.Phone, r.List.Kept.Phone, "phones")
+		if n := r.Matched.Unreadable; n > 0 {
+			fmt.Fprintf(w, "%9d  of their labels can't be read: the platform has spoiled them, and does not know which\n", n)
+		}
 		fmt.Fprintf(w, "the rows that matched: %s\n", matches)
 	case !r.Released:
 		fmt.Fprintf(w, "the count is suppressed: fewer than about %d accounts matched\n", r.Tau)

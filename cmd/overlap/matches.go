@@ -17,13 +17,15 @@ import (
 
 // matchesFile is what the advertiser learns: rows of its own file, for its own
 // eyes. A line is a row's number, the file's own id of that row if it has such a
-// column, and which kind of identifier matched. The file gets its name only when
+// column, which kind of identifier matched and, under a policy with labels, what the
+// platform tells of the account. The file gets its name only when
 // it is whole.
 type matchesFile struct {
 	path    string
 	list    string // the customer file
 	stat    fs.FileInfo
 	id      int // column of ids, from 1; 0 if there is none
+	labels  bool
 	f       *os.File
 	out     *csv.Writer
 	next    func() (sheet.Row, error, bool) // rows of the customer file, read once more for their ids
@@ -34,8 +36,8 @@ type matchesFile struct {
 
 // newMatchesFile prepares the file. Of a list from standard input, which can't be
 // read twice, no ids are known.
-func newMatchesFile(path, list string, l *audience.List) (m *matchesFile, err error) {
-	m = &matchesFile{path: path, list: list, stop: func() {}}
+func newMatchesFile(path, list string, l *audience.List, labels bool) (m *matchesFile, err error) {
+	m = &matchesFile{path: path, list: list, labels: labels, stop: func() {}}
 	if list != "-" {
 		m.id = l.IDColumn()
 		if m.stat, err = os.Stat(list); err != nil {
@@ -50,6 +52,9 @@ func newMatchesFile(path, list string, l *audience.List) (m *matchesFile, err er
 	if m.id > 0 {
 		header = []string{"row", "id", "kind"}
 	}
+	if labels {
+		header = append(header, "label")
+	}
 	return m, m.out.Write(header)
 }
 
@@ -62,6 +67,9 @@ func (m *matchesFile) add(match client.Match) error {
 			return err
 		}
 		line = []string{line[0], id, match.Kind}
+	}
+	if m.labels {
+		line = append(line, match.Label)
 	}
 	return m.out.Write(line)
 }

@@ -21,7 +21,7 @@ func newMatches(t *testing.T, text string) (m *matchesFile, path, list string) {
 	l, err := audience.Open(list, audience.Options{Rule: policy.Default().Rule(), ListConsent: audience.Granted})
 	must(t, err)
 	defer l.Close()
-	m, err = newMatchesFile(path, list, l)
+	m, err = newMatchesFile(path, list, l, false)
 	must(t, err)
 	t.Cleanup(m.close)
 	return m, path, list

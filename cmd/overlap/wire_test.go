@@ -123,7 +123,10 @@ type world struct {
 	flags listFlags
 }
 
-func newWorld(t *testing.T, dir string, n int) *world {
+func newWorld(t *testing.T, dir string, n int) *world { return newTellingWorld(t, dir, n, 0) }
+
+// newTellingWorld has a platform with labels of the given length, 0 for none.
+func newTellingWorld(t *testing.T, dir string, n, labelLen int) *world {
 	t.Helper()
 	w := &world{list: filepath.Join(dir, "customers.csv"), flags: listFlags{ListConsent: "granted"}}
 	users := filepath.Join(dir, "users.csv")
@@ -139,10 +142,14 @@ func newWorld(t *testing.T, dir string, n int) *world {
 		return nil
 	}))
 	must(t, writeFile(users, func(out io.Writer) error {
-		fmt.Fprintln(out, "account_id,kind,value,purpose,status,jurisdiction,collected_at")
+		fmt.Fprintln(out, "account_id,kind,value,purpose,status,jurisdiction,collected_at,label")
 		for i := n / 2; i < n+n/2; i++ {
 			kind, _ := kindOf(person(i))
-			fmt.Fprintf(out, "u%d,%s,%s,ads_matching,granted,US,2026-01-02\n", i, kind, person(i))
+			label := ""
+			if labelLen > 0 {
+				label = labelOf(i)
+			}
+			fmt.Fprintf(out, "u%d,%s,%s,ads_matching,granted,US,2026-01-02,%s\n", i, kind, person(i), label)
 		}
 		return nil
 	}))
@@ -157,6 +164,7 @@ func newWorld(t *testing.T, dir string, n int) *world {
 	must(t, err)
 	document := bytes.Replace(policy.Default().Bytes(), []byte("\nrelease_step = 10\n"), []byte("\nrelease_step = 1\n"), 1)
 	document = bytes.Replace(document, []byte(`"P_LEARNS"]`), []byte(`"P_LEARNS", "A_LEARNS", "MUTUAL_A", "MUTUAL_P"]`), 1)
+	document = bytes.Replace(document, []byte("\nlabel_len = 0\n"), fmt.Appendf(nil, "\nlabel_len = %d\n", labelLen), 1)
 	agreed, err := policy.Parse(document)
 	must(t, err)
 	advertiser, err := identity.New("advertiser")
