@@ -211,12 +211,12 @@ func (c *company) ask(ctx context.Context, s *Session) error {
 	var matches []int
 	id := s.TableID()
 	for entry := range slices.Chunk(table, s.entryLen()) {
-		token := string(entry[:TokenLen])
-		if out, found := asked[token]; found {
-			matched, matches = append(matched, out), append(matches, index[token])
+		if out, found := asked[string(entry[:TokenLen])]; found {
+			row := index[string(entry[:TokenLen])]
+			matched, matches = append(matched, out), append(matches, row)
 			if s.LabelLen() > 0 {
 				text, err := out.OpenLabel(&id, TokenLen, entry[TokenLen:])
-				c.told = append(c.told, told{index[token], string(text), err})
+				c.told = append(c.told, told{row, string(text), err})
 			}
 		}
 	}
