@@ -11,6 +11,7 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,13 +40,13 @@ type evil struct {
 	*http2.Framer
 	head bytes.Buffer
 	enc  *hpack.Encoder
-	peak *uint64
+	peak *atomic.Uint64
 }
 
 func (e *evil) look() {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	*e.peak = max(*e.peak, m.HeapAlloc)
+	e.peak.Store(max(e.peak.Load(), m.HeapAlloc))
 }
 
 // again does something until the advertiser is gone, or often.
@@ -105,7 +106,7 @@ func shake(w *world, conn net.Conn) (net.Conn, error) {
 }
 
 // speak takes the advertiser's first words.
-func speak(w *world, conn net.Conn, peak *uint64) (*evil, error) {
+func speak(w *world, conn net.Conn, peak *atomic.Uint64) (*evil, error) {
 	t, err := shake(w, conn)
 	if err != nil {
 		return nil, err
@@ -121,8 +122,8 @@ func speak(w *world, conn net.Conn, peak *uint64) (*evil, error) {
 
 // connected is an attack on a connection whose settings are known and on which
 // there may be a call.
-func connected(attack func(e *evil) error, settings ...http2.Setting) func(*world, net.Conn, *uint64) {
-	return func(w *world, conn net.Conn, peak *uint64) {
+func connected(attack func(e *evil) error, settings ...http2.Setting) func(*world, net.Conn, *atomic.Uint64) {
+	return func(w *world, conn net.Conn, peak *atomic.Uint64) {
 		e, err := speak(w, conn, peak)
 		if err != nil || e.WriteSettings(settings...) != nil || e.WriteSettingsAck() != nil {
 			return
@@ -155,28 +156,28 @@ func TestHostilePlatforms(t *testing.T) {
 	shut := http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}
 	for name, c := range map[string]struct {
 		within time.Duration
-		attack func(w *world, conn net.Conn, peak *uint64)
+		attack func(w *world, conn net.Conn, peak *atomic.Uint64)
 	}{
-		"TCP, and nothing": {connectTime, func(_ *world, conn net.Conn, _ *uint64) { _, _ = io.Copy(io.Discard, conn) }},
-		"noise": {connectTime, func(_ *world, conn net.Conn, _ *uint64) {
+		"TCP, and nothing": {connectTime, func(_ *world, conn net.Conn, _ *atomic.Uint64) { _, _ = io.Copy(io.Discard, conn) }},
+		"noise": {connectTime, func(_ *world, conn net.Conn, _ *atomic.Uint64) {
 			for b := bytes.Repeat([]byte{22, 3, 3, 0x40, 0}, 1000); ; {
 				if _, err := conn.Write(b); err != nil {
 					return
 				}
 			}
 		}},
-		"TLS, and nothing": {connectTime, func(w *world, conn net.Conn, _ *uint64) {
+		"TLS, and nothing": {connectTime, func(w *world, conn net.Conn, _ *atomic.Uint64) {
 			if t, err := shake(w, conn); err == nil {
 				_, _ = io.Copy(io.Discard, t)
 			}
 		}},
-		"half of a frame": {connectTime, func(w *world, conn net.Conn, _ *uint64) {
+		"half of a frame": {connectTime, func(w *world, conn net.Conn, _ *atomic.Uint64) {
 			if t, err := shake(w, conn); err == nil {
 				_, _ = t.Write(half)
 				_, _ = io.Copy(io.Discard, t)
 			}
 		}},
-		"a byte a second": {connectTime, func(w *world, conn net.Conn, _ *uint64) {
+		"a byte a second": {connectTime, func(w *world, conn net.Conn, _ *atomic.Uint64) {
 			t, err := shake(w, conn)
 			go io.Copy(io.Discard, t)
 			for b := append([]byte{0, 0x0f, 0xff, 4, 0, 0, 0, 0, 0}, part...); err == nil; b = b[1:] {
@@ -231,7 +232,7 @@ func TestHostilePlatforms(t *testing.T) {
 		"a status of 12 KiB": {callTime, connected(func(e *evil) error {
 			return e.answer("grpc-status", "10", "grpc-message", string(bytes.Repeat([]byte{'a'}, 12<<10)))
 		})},
-		"a message of a byte a minute, and pings answered": {preparingTime, func(w *world, conn net.Conn, peak *uint64) {
+		"a message of a byte a minute, and pings answered": {preparingTime, func(w *world, conn net.Conn, peak *atomic.Uint64) {
 			e, err := speak(w, conn, peak)
 			if err != nil {
 				return
@@ -247,7 +248,7 @@ func TestHostilePlatforms(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, agreed(t), 20, func(t *testing.T, w *world) {
 				rest := atRest(t, w)
-				honest, peak := w.connect, uint64(0)
+				honest, peak := w.connect, new(atomic.Uint64)
 				l := bufconn.Listen(64 << 10)
 				go func() {
 					for {
@@ -257,7 +258,7 @@ func TestHostilePlatforms(t *testing.T) {
 						}
 						go func() {
 							defer conn.Close()
-							c.attack(w, conn, &peak)
+							c.attack(w, conn, peak)
 						}()
 					}
 				}()
@@ -275,8 +276,8 @@ func TestHostilePlatforms(t *testing.T) {
 				if text := fmt.Sprint(err); len(text) > 1000 || bytes.Contains([]byte(text), []byte("aaaaaaaa")) {
 					t.Errorf("the error is the platform's text, of %d bytes", len(text))
 				}
-				if peak > before.HeapAlloc+heapOfAttack {
-					t.Errorf("it takes %d MiB", (peak-before.HeapAlloc)>>20)
+				if peak.Load() > before.HeapAlloc+heapOfAttack {
+					t.Errorf("it takes %d MiB", (peak.Load()-before.HeapAlloc)>>20)
 				}
 				w.connect = honest
 				l.Close()

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,14 +24,14 @@ func TestSmallLists(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []string{"warn", "refuse"} {
 		inBubble(t, agreed(t, "min_list = 50", fmt.Sprintf("small_list = %q", rule)), 50, func(t *testing.T, w *world) {
-			called := false
-			w.here = func(moment, *ampsiv1.Frame) { called = true }
+			var called atomic.Bool
+			w.here = func(moment, *ampsiv1.Frame) { called.Store(true) }
 			r, err := w.match(t.Context(), "spring", 0, 49)
 			if rule == "refuse" {
-				if !errors.Is(err, client.ErrSmall) || r != nil || called {
+				if !errors.Is(err, client.ErrSmall) || r != nil || called.Load() {
 					t.Errorf("49 people: %v, %+v", err, r)
 				}
-			} else if err != nil || !r.Small || r.People != 49 || !called {
+			} else if err != nil || !r.Small || r.People != 49 || !called.Load() {
 				t.Errorf("49 people: %v, %+v", err, r)
 			}
 			if r, err = w.match(t.Context(), "spring", 0, 50); err != nil || r.Small || r.People != 50 {
