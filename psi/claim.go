@@ -83,12 +83,26 @@ func (q *Querier) Claim(matched []Output) (Frame, error) {
 		if matched[i].IsZero() || !q.claims.follows(&token) || q.claims.n > q.p.Queries {
 			return Frame{}, q.fail(fmt.Errorf("psi: claim %d is a pad's, out of order or too many: %w", i, AbortInternal))
 		}
-		tag := matched[i].ClaimTag(&q.p.SID)
-		body = append(append(body, token[:q.p.TokenLen]...), tag[:]...)
+		body = q.appendClaim(body, &matched[i])
 	}
 	f := Frame{Type: FrameClaims, Seq: q.claims.seq, Body: body}
 	q.addClaims(body)
 	return f, nil
+}
+
+// ClaimAgain returns CLAIMS frame seq as Claim made it of the same outputs, for a
+// Holder that lost it with its connection. The session stays as it is.
+func (q *Querier) ClaimAgain(seq uint32, matched []Output) Frame {
+	body := make([]byte, 0, len(matched)*(q.p.TokenLen+ClaimTagLen))
+	for i := range matched {
+		body = q.appendClaim(body, &matched[i])
+	}
+	return Frame{Type: FrameClaims, Seq: seq, Body: body}
+}
+
+func (q *Querier) appendClaim(body []byte, matched *Output) []byte {
+	token, tag := matched.Token(q.p.TokenLen), matched.ClaimTag(&q.p.SID)
+	return append(append(body, token[:q.p.TokenLen]...), tag[:]...)
 }
 
 // Claimed reports whether the last CLAIMS frame has been made, or checked.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -46,6 +47,9 @@ type channel struct {
 	out      chan *ampsiv1.Frame
 	sent     chan error
 	stop     chan struct{} // closed when nobody will read from in or write to out any more
+	stopped  sync.Once
+	replaced chan struct{} // closed when another stream has come in this one's place
+	succeed  sync.Once
 	lastSent uint64
 }
 
@@ -60,6 +64,8 @@ func newChannel(st Stream, window int) *channel {
 		out:  make(chan *ampsiv1.Frame),
 		sent: make(chan error, 1),
 		stop: make(chan struct{}),
+
+		replaced: make(chan struct{}),
 	}
 	go c.read(st)
 	go c.write(st)
@@ -67,7 +73,13 @@ func newChannel(st Stream, window int) *channel {
 }
 
 // close lets both goroutines end. The caller ends the call itself.
-func (c *channel) close() { close(c.stop) }
+func (c *channel) close() { c.stopped.Do(func() { close(c.stop) }) }
+
+// replace breaks the channel for whoever waits for it, since the peer has turned
+// to another stream.
+func (c *channel) replace() { c.succeed.Do(func() { close(c.replaced) }) }
+
+var errReplaced = fmt.Errorf("%w: the other side has turned to another", ErrBroken)
 
 func (c *channel) read(st Stream) {
 	defer close(c.in)
@@ -149,6 +161,8 @@ func (c *channel) recv(ctx context.Context, t psi.FrameType, within time.Duratio
 		return r.frame, nil
 	case <-timer.C:
 		return psi.Frame{}, fmt.Errorf("session: the other side sent no %v in time: %w", t, psi.AbortTimeout)
+	case <-c.replaced:
+		return psi.Frame{}, errReplaced
 	case <-ctx.Done():
 		return psi.Frame{}, context.Cause(ctx)
 	}
@@ -167,6 +181,8 @@ func (c *channel) end(ctx context.Context) error {
 		return fmt.Errorf("session: %v after the end: %w", r.frame.Type, psi.AbortMalformed)
 	case <-time.After(patience):
 		return fmt.Errorf("session: the other side does not end the stream: %w", psi.AbortTimeout)
+	case <-c.replaced:
+		return errReplaced
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -181,8 +197,12 @@ func (c *channel) send(ctx context.Context, f psi.Frame) error {
 	defer timer.Stop()
 	select {
 	case c.out <- m:
+	case <-c.stop:
+		return fmt.Errorf("%w before %v was sent", ErrBroken, f.Type)
 	case <-timer.C:
 		return fmt.Errorf("session: the other side does not take %v: %w", f.Type, psi.AbortTimeout)
+	case <-c.replaced:
+		return errReplaced
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -195,6 +215,8 @@ func (c *channel) send(ctx context.Context, f psi.Frame) error {
 		return nil
 	case <-timer.C:
 		return fmt.Errorf("session: the other side does not take %v: %w", f.Type, psi.AbortTimeout)
+	case <-c.replaced:
+		return errReplaced
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -22,6 +22,7 @@ func (s *Session) SendClaims(ctx context.Context, claims iter.Seq2[[]psi.Output,
 		}
 		return s.ch.send(ctx, f)
 	}
+	s.ch.reread[psi.FrameClaims] = frames(ended(claims, ClaimChunk()), s.querier.ClaimAgain)
 	done := uint64(0)
 	s.progress(StepClaims, 0, 0)
 	for outs, err := range claims {
@@ -38,6 +39,22 @@ func (s *Session) SendClaims(ctx context.Context, claims iter.Seq2[[]psi.Output,
 		return nil
 	}
 	return send(nil) // the end, where the last frame was full or there was none
+}
+
+// ended adds the batch that ends claims whose last batch is full, or that are none.
+func ended(claims iter.Seq2[[]psi.Output, error], full int) iter.Seq2[[]psi.Output, error] {
+	return func(yield func([]psi.Output, error) bool) {
+		last := full
+		for outs, err := range claims {
+			last = len(outs)
+			if !yield(outs, err) || err != nil {
+				return
+			}
+		}
+		if last == full {
+			yield(nil, nil)
+		}
+	}
 }
 
 // ReadClaims takes the Querier's claims, as the Holder, and checks each. find

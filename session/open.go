@@ -79,7 +79,8 @@ func Ask(ctx context.Context, st Stream, c Config, mode psi.Mode, audience strin
 
 // Accept reads an advertiser's HELLO as the platform and checks it against the
 // policy: it asks for nothing that both have not agreed. If it refuses, it has
-// told the advertiser.
+// told the advertiser. A call may be there to continue another session: see
+// Resumes.
 func Accept(ctx context.Context, st Stream, c Config) (*Session, error) {
 	s := newSession(st, c, partyP)
 	if err := s.readHello(ctx); err != nil {
@@ -105,6 +106,10 @@ func (s *Session) readHello(ctx context.Context) error {
 	if err := s.checkHello(hello); err != nil {
 		return err
 	}
+	if len(hello.GetResumeSid()) > 0 {
+		s.resumeSID = (*[32]byte)(hello.GetResumeSid())
+		return nil
+	}
 	s.in(psi.Mode(hello.GetMode()), hello.GetAudience())
 	return nil
 }
@@ -118,7 +123,7 @@ func (s *Session) checkHello(h *ampsiv1.Hello) error {
 	case h.GetVersion() != version:
 		return refuse("version", psi.AbortVersion)
 	case len(h.GetResumeSid()) > 0:
-		return fmt.Errorf("session: there is nothing to resume: %w", psi.AbortResume)
+		return s.checkResumes(h)
 	case !bytes.Equal(h.GetPolicyHash(), hash[:]): // before all that a policy says
 		return otherPolicy(hash, h.GetPolicyHash())
 	case h.GetMode() != uint32(mode) || !slices.Contains(s.c.Policy.Modes, mode):
@@ -436,5 +441,8 @@ func (s *Session) opened(f psi.Frame, public *psi.PublicKey, entries uint64, roo
 		Entries:    entries,
 		Root:       root,
 		Key:        public,
+	}
+	if s.survives() {
+		s.ch.mend = s.mend
 	}
 }

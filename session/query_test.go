@@ -27,8 +27,8 @@ func small(t *testing.T, window int) (querier, holder *Session, key *psi.Key) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	querier = &Session{c: pair().querierConfig(), ch: newChannel(a, window+1), params: p, querier: q}
-	holder = &Session{c: pair().holderConfig(), ch: newChannel(b, window+1), params: p, holder: h}
+	querier = &Session{c: pair().querierConfig(), ch: newLine(a, window), params: p, querier: q}
+	holder = &Session{c: pair().holderConfig(), ch: newLine(b, window), params: p, holder: h}
 	t.Cleanup(querier.ch.close)
 	t.Cleanup(holder.ch.close)
 	return querier, holder, key

@@ -190,9 +190,13 @@ func (s *Session) ReadSeal(ctx context.Context) error {
 }
 
 // SendTable sends the Holder's whole table; chunks yields its entries, as many
-// at a time as a TABLE frame takes (TableFrame).
+// at a time as a TABLE frame takes (TableFrame). They are read again if a broken
+// session goes on and the peer misses some, also after SendTable.
 func (s *Session) SendTable(ctx context.Context, chunks iter.Seq2[[]byte, error]) error {
 	s.progress(StepTable, 0, s.params.Entries)
+	s.ch.reread[psi.FrameTable] = frames(chunks, func(seq uint32, entries []byte) psi.Frame {
+		return psi.Frame{Type: psi.FrameTable, Seq: seq, Body: entries}
+	})
 	done := uint64(0)
 	for entries, err := range chunks {
 		if err != nil {

@@ -24,6 +24,10 @@
 // In P_LEARNS and MUTUAL_P the platform is Querier, in A_LEARNS and MUTUAL_A the
 // advertiser. The platform ends the call.
 //
+// A stream that breaks after both OPENs is replaced by another under the same
+// Session (Config's Reconnect, Rejoin), and the calls above don't notice: frames are
+// counted and kept below them (PROTOCOL.md §13).
+//
 // Every error of this package is or wraps a psi.AbortCode, a *PeerAbort, or the
 // broken connection; Abort tells the other side the code, and nothing else.
 package session
@@ -57,6 +61,14 @@ type Config struct {
 	// it is sent, as the Querier: what an audit compares with the snapshot
 	// (PROTOCOL.md §10). Its error ends the session.
 	Blinded func(body []byte) error
+	// Reconnect, if not nil, calls the platform again, as the advertiser, when a
+	// call broke; with it a session that has opened survives that. It gives up
+	// when its context ends.
+	Reconnect func(context.Context) (Stream, error)
+	// GiveUp, if not nil, lets a session that has opened, as the platform, wait
+	// for the advertiser to call again when a call broke. Once it is closed,
+	// nothing is waited for any more.
+	GiveUp <-chan struct{}
 }
 
 // Step names a long step of a session for progress reports.
@@ -68,12 +80,13 @@ const (
 	StepTable     Step = "table"     // entries of the Holder's table sent or received
 	StepClaims    Step = "claims"    // claims sent or checked; their number is the Querier's to choose
 	StepWaiting   Step = "waiting"   // seconds until the release is due
+	StepResuming  Step = "resuming"  // the connection is lost, and being made again
 )
 
 // Session is one side of one run. It is not safe for concurrent use.
 type Session struct {
 	c      Config
-	ch     *channel
+	ch     *line
 	terms  *ampsiv1.Terms
 	party  uint32     // partyA calls, partyP is called
 	mode   psi.Mode   // with the party, decides the role
@@ -88,13 +101,16 @@ type Session struct {
 	lastTable   time.Time
 	querier     *psi.Querier
 	holder      *psi.Holder
+
+	resumeSID *[32]byte // of a call that only continues another session
+	resumed   int       // times that this one was
 }
 
 func newSession(st Stream, c Config, party uint32) *Session {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Session{c: c, ch: newChannel(st, int(c.Policy.Window)+1), party: party, started: c.Now()}
+	return &Session{c: c, ch: newLine(st, int(c.Policy.Window)), party: party, started: c.Now()}
 }
 
 // in fixes the mode, and with it this side's role and what both will sign.
@@ -142,7 +158,7 @@ func (s *Session) Queries() uint64 { return s.params.Queries }
 func (s *Session) Entries() uint64 { return s.params.Entries }
 
 // BytesSent returns the length of all bodies sent so far.
-func (s *Session) BytesSent() uint64 { return s.ch.lastSent }
+func (s *Session) BytesSent() uint64 { return s.ch.bytesSent() }
 
 // Close frees what the session holds. The caller ends the call itself.
 func (s *Session) Close() { s.ch.close() }
@@ -157,7 +173,7 @@ func (s *Session) Abort(err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	// The session has failed already; a peer that can't be told is gone.
-	_ = s.ch.send(ctx, psi.Frame{Type: psi.FrameAbort, Body: []byte{byte(Code(err))}})
+	_ = s.ch.tell(ctx, psi.Frame{Type: psi.FrameAbort, Body: []byte{byte(Code(err))}})
 }
 
 // Drain waits a moment for the other side to end the stream, so that an ABORT is
@@ -167,7 +183,7 @@ func (s *Session) Drain() {
 	defer timer.Stop()
 	for {
 		select {
-		case r, open := <-s.ch.in:
+		case r, open := <-s.ch.ch.in:
 			if !open || r.err != nil {
 				return
 			}

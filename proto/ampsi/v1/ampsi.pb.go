@@ -33,6 +33,7 @@ type OpenH = body.OpenH
 type Release = body.Release
 type Receipt = body.Receipt
 type Seal = body.Seal
+type Resume = body.Resume
 type Record = body.Record
 
 var File_ampsi_v1_ampsi_proto protoreflect.FileDescriptor

@@ -864,6 +864,108 @@ func (x *Seal) GetTime() uint64 {
 	return 0
 }
 
+// Resume says, on the stream that continues a broken session, what its sender has
+// of the other side (type 11): the next missing seq of each type that it receives.
+type Resume struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sid           []byte                 `protobuf:"bytes,1,opt,name=sid,proto3" json:"sid,omitempty"` // 32
+	Blinded       uint32                 `protobuf:"varint,2,opt,name=blinded,proto3" json:"blinded,omitempty"`
+	Evaluated     uint32                 `protobuf:"varint,3,opt,name=evaluated,proto3" json:"evaluated,omitempty"`
+	Table         uint32                 `protobuf:"varint,4,opt,name=table,proto3" json:"table,omitempty"`
+	Claims        uint32                 `protobuf:"varint,5,opt,name=claims,proto3" json:"claims,omitempty"`
+	HasSeal       bool                   `protobuf:"varint,6,opt,name=has_seal,json=hasSeal,proto3" json:"has_seal,omitempty"`
+	HasRelease    bool                   `protobuf:"varint,7,opt,name=has_release,json=hasRelease,proto3" json:"has_release,omitempty"`
+	HasReceipt    bool                   `protobuf:"varint,8,opt,name=has_receipt,json=hasReceipt,proto3" json:"has_receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resume) Reset() {
+	*x = Resume{}
+	mi := &file_ampsi_v1_body_body_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resume) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resume) ProtoMessage() {}
+
+func (x *Resume) ProtoReflect() protoreflect.Message {
+	mi := &file_ampsi_v1_body_body_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resume.ProtoReflect.Descriptor instead.
+func (*Resume) Descriptor() ([]byte, []int) {
+	return file_ampsi_v1_body_body_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Resume) GetSid() []byte {
+	if x != nil {
+		return x.Sid
+	}
+	return nil
+}
+
+func (x *Resume) GetBlinded() uint32 {
+	if x != nil {
+		return x.Blinded
+	}
+	return 0
+}
+
+func (x *Resume) GetEvaluated() uint32 {
+	if x != nil {
+		return x.Evaluated
+	}
+	return 0
+}
+
+func (x *Resume) GetTable() uint32 {
+	if x != nil {
+		return x.Table
+	}
+	return 0
+}
+
+func (x *Resume) GetClaims() uint32 {
+	if x != nil {
+		return x.Claims
+	}
+	return 0
+}
+
+func (x *Resume) GetHasSeal() bool {
+	if x != nil {
+		return x.HasSeal
+	}
+	return false
+}
+
+func (x *Resume) GetHasRelease() bool {
+	if x != nil {
+		return x.HasRelease
+	}
+	return false
+}
+
+func (x *Resume) GetHasReceipt() bool {
+	if x != nil {
+		return x.HasReceipt
+	}
+	return false
+}
+
 // Record is what a receipt file holds and a log commits to.
 type Record struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -883,7 +985,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_ampsi_v1_body_body_proto_msgTypes[8]
+	mi := &file_ampsi_v1_body_body_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -895,7 +997,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_ampsi_v1_body_body_proto_msgTypes[8]
+	mi := &file_ampsi_v1_body_body_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,7 +1010,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_ampsi_v1_body_body_proto_rawDescGZIP(), []int{8}
+	return file_ampsi_v1_body_body_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Record) GetOpenQ() []byte {
@@ -1075,7 +1177,18 @@ const file_ampsi_v1_body_body_proto_rawDesc = "" +
 	"\x03sid\x18\x01 \x01(\fR\x03sid\x12\x0e\n" +
 	"\x02th\x18\x02 \x01(\fR\x02th\x12\x16\n" +
 	"\x06chunks\x18\x03 \x01(\rR\x06chunks\x12\x12\n" +
-	"\x04time\x18\x04 \x01(\x04R\x04time\"\xa3\x02\n" +
+	"\x04time\x18\x04 \x01(\x04R\x04time\"\xdd\x01\n" +
+	"\x06Resume\x12\x10\n" +
+	"\x03sid\x18\x01 \x01(\fR\x03sid\x12\x18\n" +
+	"\ablinded\x18\x02 \x01(\rR\ablinded\x12\x1c\n" +
+	"\tevaluated\x18\x03 \x01(\rR\tevaluated\x12\x14\n" +
+	"\x05table\x18\x04 \x01(\rR\x05table\x12\x16\n" +
+	"\x06claims\x18\x05 \x01(\rR\x06claims\x12\x19\n" +
+	"\bhas_seal\x18\x06 \x01(\bR\ahasSeal\x12\x1f\n" +
+	"\vhas_release\x18\a \x01(\bR\n" +
+	"hasRelease\x12\x1f\n" +
+	"\vhas_receipt\x18\b \x01(\bR\n" +
+	"hasReceipt\"\xa3\x02\n" +
 	"\x06Record\x12\x15\n" +
 	"\x06open_q\x18\x01 \x01(\fR\x05openQ\x12\x1c\n" +
 	"\n" +
@@ -1103,7 +1216,7 @@ func file_ampsi_v1_body_body_proto_rawDescGZIP() []byte {
 	return file_ampsi_v1_body_body_proto_rawDescData
 }
 
-var file_ampsi_v1_body_body_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_ampsi_v1_body_body_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_ampsi_v1_body_body_proto_goTypes = []any{
 	(*Frame)(nil),   // 0: ampsi.v1.Frame
 	(*Hello)(nil),   // 1: ampsi.v1.Hello
@@ -1113,7 +1226,8 @@ var file_ampsi_v1_body_body_proto_goTypes = []any{
 	(*Release)(nil), // 5: ampsi.v1.Release
 	(*Receipt)(nil), // 6: ampsi.v1.Receipt
 	(*Seal)(nil),    // 7: ampsi.v1.Seal
-	(*Record)(nil),  // 8: ampsi.v1.Record
+	(*Resume)(nil),  // 8: ampsi.v1.Resume
+	(*Record)(nil),  // 9: ampsi.v1.Record
 }
 var file_ampsi_v1_body_body_proto_depIdxs = []int32{
 	2, // 0: ampsi.v1.OpenQ.terms:type_name -> ampsi.v1.Terms
@@ -1137,7 +1251,7 @@ func file_ampsi_v1_body_body_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ampsi_v1_body_body_proto_rawDesc), len(file_ampsi_v1_body_body_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
