@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/peer"
@@ -92,11 +93,17 @@ func DialOptions() []grpc.DialOption {
 		grpc.WithStaticStreamWindowSize(1 << 20),
 		grpc.WithStaticConnWindowSize(4 << 20),
 		grpc.WithDisableRetry(),
+		// A session that lost its connection has minutes to find another.
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: redial, MinConnectTimeout: 20 * time.Second}),
 		grpc.WithDisableServiceConfig(),
-		// A dead platform is noticed; the server allows a ping a minute.
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}),
+		// A dead platform is noticed before the protocol's patience of two minutes is
+		// over, so that the session goes on; the server allows a ping a minute.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 70 * time.Second, Timeout: 20 * time.Second}),
 	}
 }
+
+// redial is gRPC's own but for its longest wait, which is two minutes.
+var redial = backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 10 * time.Second}
 
 // New returns a client on a connection to the platform.
 func New(conn grpc.ClientConnInterface, c Config) (*Client, error) {

@@ -48,7 +48,7 @@ func frames() (list []frame) {
 // but the journal.
 func TestPlatformIsGone(t *testing.T) {
 	t.Parallel()
-	inBubble(t, agreed(t, "max_releases = 100"), 20, func(t *testing.T, w *world) {
+	inBubble(t, agreed(t, "max_releases = 100", "resume_seconds = 0"), 20, func(t *testing.T, w *world) {
 		rest := atRest(t, w)
 		for _, cut := range frames() {
 			w.there = at(cut.m, cut.t, func(*ampsiv1.Frame) {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/overlap-psi/overlap/audience"
-	"github.com/overlap-psi/overlap/identity"
 	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/session"
 	"github.com/overlap-psi/overlap/table"
@@ -105,20 +104,20 @@ func (r *run) answer(ctx context.Context) (err error) {
 	c := r.c
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.c.Policy.SessionSeconds)*time.Second)
 	defer cancel()
-	stream, platform, hangUp, err := c.open(ctx)
+	call, err := r.dial(ctx)
 	if err != nil {
 		return err
 	}
-	defer hangUp()
-	s, err := session.Ask(ctx, stream, c.session(platform), c.c.Mode, r.name)
+	defer call.end()
+	s, err := session.Ask(ctx, call.stream, call.session(), c.c.Mode, r.name)
 	if err != nil {
-		return c.refused(stream, err)
+		return c.refused(call.stream, err)
 	}
 	defer s.Close()
-	defer func() { r.end(s, err) }()
+	defer func() { err = r.end(s, err) }()
 	queries, err := s.ReadOpenQ(ctx, snapshotTime, c.journal.see)
 	if err != nil {
-		return c.refused(stream, err)
+		return c.refused(call.stream, err)
 	}
 	if err := c.journal.charge(c.c.Platform, c.c.Policy.Epoch(time.Now()), queries, c.c.Policy.MaxEvaluations); err != nil {
 		return err
@@ -170,14 +169,12 @@ func (r *run) takeClaims(ctx context.Context, s *session.Session) error {
 
 // end tells the platform why the session ends, if it failed, and reports what
 // there is of it.
-func (r *run) end(s *session.Session, err error) {
+func (r *run) end(s *session.Session, err error) error {
 	if err != nil {
 		s.Abort(err)
 		s.Drain()
+		err = notResumed(err)
 	}
 	r.report.finish(s, err)
-}
-
-func (c *Client) session(platform identity.Peer) session.Config {
-	return session.Config{Identity: c.c.Identity, Peer: platform, Policy: c.c.Policy, Progress: c.progress}
+	return err
 }

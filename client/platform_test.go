@@ -112,7 +112,7 @@ func (w *world) serve(l net.Listener) {
 		}))...)
 	w.server.Register(g)
 	go g.Serve(l)
-	w.t.Cleanup(g.Stop)
+	w.t.Cleanup(func() { w.server.Close(); g.Stop() })
 }
 
 // dial connects as client.Dial does, but for the network.

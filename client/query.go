@@ -65,17 +65,17 @@ func (r *run) keepList(ctx context.Context, list *audience.List) error {
 func (r *run) ask(ctx context.Context, size uint64) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.c.c.Policy.SessionSeconds)*time.Second)
 	defer cancel()
-	stream, platform, hangUp, err := r.c.open(ctx)
+	call, err := r.dial(ctx)
 	if err != nil {
 		return err
 	}
-	defer hangUp()
-	s, err := session.Ask(ctx, stream, r.c.session(platform), r.c.c.Mode, r.name)
+	defer call.end()
+	s, err := session.Ask(ctx, call.stream, call.session(), r.c.c.Mode, r.name)
 	if err != nil {
-		return r.c.refused(stream, err)
+		return r.c.refused(call.stream, err)
 	}
 	defer s.Close()
-	defer func() { r.end(s, err) }()
+	defer func() { err = r.end(s, err) }()
 	if err := r.prepare(s.LabelLen()); err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (r *run) ask(ctx context.Context, size uint64) (err error) {
 	seed := psi.NewSeed() // of this session only
 	defer seed.Destroy()
 	if err := s.ReadOpenH(ctx, seed, r.c.journal.see); err != nil {
-		return r.c.refused(stream, err)
+		return r.c.refused(call.stream, err)
 	}
 	r.tableID = s.TableID()
 	sid := s.SID()

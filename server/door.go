@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -24,15 +25,22 @@ const (
 	placeTime = 30 * time.Second
 	// helloBurst is how many sessions a partner may start without a pause.
 	helloBurst = 32
+	// againEvery is how often a partner may call to resume a session, on average,
+	// and againBurst without a pause. A client pauses longer, but may have lost
+	// several sessions at once.
+	againEvery = time.Second
+	againBurst = 32
 	// queue is how many calls may wait at the door, for each place behind it.
 	queue = 4
 )
 
 // door is what each call passes before its session: it has to say HELLO soon, not
-// too often, and find a place. Each HELLO costs the platform a snapshot.
+// too often, and find a place. Each HELLO costs the platform a snapshot, but for
+// one that resumes a session: that has its place.
 type door struct {
 	waiting *places // calls that have not said HELLO
 	places  *places // sessions
+	running *opened // those of them that can be resumed
 	every   time.Duration
 
 	mu     sync.Mutex
@@ -40,13 +48,14 @@ type door struct {
 }
 
 func newDoor(sessions int, every time.Duration) *door {
-	return &door{waiting: newPlaces(queue * sessions), places: newPlaces(sessions), every: every, guests: map[identity.ID]*guest{}}
+	return &door{waiting: newPlaces(queue * sessions), places: newPlaces(sessions), running: newOpened(), every: every, guests: map[identity.ID]*guest{}}
 }
 
 // guest is what the door remembers of a partner.
 type guest struct {
-	pace *rate.Limiter
-	loud rate.Sometimes
+	pace  *rate.Limiter // of new sessions
+	again *rate.Limiter // of calls that resume one
+	loud  rate.Sometimes
 }
 
 func (d *door) guest(id identity.ID) *guest {
@@ -54,7 +63,8 @@ func (d *door) guest(id identity.ID) *guest {
 	defer d.mu.Unlock()
 	g := d.guests[id]
 	if g == nil {
-		g = &guest{rate.NewLimiter(rate.Every(d.every), helloBurst), rate.Sometimes{First: 3, Interval: 10 * time.Second}}
+		g = &guest{rate.NewLimiter(rate.Every(d.every), helloBurst), rate.NewLimiter(rate.Every(againEvery), againBurst),
+			rate.Sometimes{First: 3, Interval: 10 * time.Second}}
 		d.guests[id] = g
 	}
 	return g
@@ -76,8 +86,8 @@ func (e *busyError) Error() string { return "server: " + e.why }
 func (e *busyError) Unwrap() error { return psi.AbortBusy }
 
 // enter lets a call in that has said HELLO, and returns it with HELLO still to
-// be read. The caller leaves with leave.
-func (d *door) enter(stream ampsiv1.Match_SessionServer, id identity.ID) (ampsiv1.Match_SessionServer, error) {
+// be read. One that starts a session has its place, and leaves with leave.
+func (d *door) enter(stream ampsiv1.Match_SessionServer, id identity.ID) (*begun, error) {
 	if !d.waiting.take(id) {
 		return nil, &busyError{"too many calls have not said HELLO", helloTime}
 	}
@@ -86,19 +96,53 @@ func (d *door) enter(stream ampsiv1.Match_SessionServer, id identity.ID) (ampsiv
 	if err != nil {
 		return nil, err
 	}
-	if !d.places.take(id) {
+	call := &begun{Match_SessionServer: stream, hello: hello, resumes: session.Resumes(hello)}
+	if call.resumes {
+		if wait := tooFast(d.guest(id).again); wait > 0 {
+			return nil, &busyError{"the partner resumes sessions too fast", wait}
+		}
+		return call, nil
+	}
+	if !d.seat(stream.Context(), id) {
 		return nil, &busyError{"no place is free", placeTime}
 	}
-	turn := d.guest(id).pace.Reserve()
-	if wait := turn.Delay(); wait > 0 {
-		turn.Cancel()
+	if wait := tooFast(d.guest(id).pace); wait > 0 {
 		d.places.leave(id)
 		return nil, &busyError{"the partner starts sessions too fast", wait}
 	}
-	return &begun{Match_SessionServer: stream, hello: hello}, nil
+	return call, nil
 }
 
 func (d *door) leave(id identity.ID) { d.places.leave(id) }
+
+// tooFast returns when a call may come back that is not let in now, or 0.
+func tooFast(pace *rate.Limiter) time.Duration {
+	turn := pace.Reserve()
+	wait := turn.Delay()
+	if wait > 0 {
+		turn.Cancel()
+	}
+	return wait
+}
+
+// seat takes a place for a session of a partner, if need be that of one of its own
+// that waits for it to call again: whoever starts afresh does not mean to.
+func (d *door) seat(call context.Context, id identity.ID) bool {
+	if d.places.take(id) {
+		return true
+	}
+	r := d.running.oldestBroken(id)
+	if r == nil {
+		return false
+	}
+	r.giveUp()
+	select {
+	case <-r.over:
+		return d.places.take(id)
+	case <-call.Done():
+		return false
+	}
+}
 
 // firstFrame waits for what should be HELLO. Recv, and so the goroutine, ends with
 // the call.
@@ -138,7 +182,8 @@ func unread(err error) error {
 // begun is a call whose first frame was read already.
 type begun struct {
 	ampsiv1.Match_SessionServer
-	hello *ampsiv1.Frame
+	hello   *ampsiv1.Frame
+	resumes bool // it asks to continue a session
 }
 
 // Recv is called by one goroutine at a time, as gRPC demands.

@@ -47,7 +47,7 @@ func frames() (list []frame) {
 // platform but the record of the session, and the next session is as any other.
 func TestAdvertiserIsGone(t *testing.T) {
 	t.Parallel()
-	inBubble(t, agreed(t, "max_releases = 100"), members(20), func(t *testing.T, w *world) {
+	inBubble(t, agreed(t, "max_releases = 100", "resume_seconds = 0"), members(20), func(t *testing.T, w *world) {
 		steady := newSteady(t, w)
 		for _, cut := range frames() {
 			before := len(w.sessions())
@@ -251,6 +251,7 @@ func TestPlatformStops(t *testing.T) {
 			ended <- err
 		}()
 		synctest.Wait()
+		w.server.Close()
 		w.grpc.Stop()
 		if files := w.leftovers(); len(files) > 0 {
 			t.Errorf("files are left: %v", files)

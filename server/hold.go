@@ -43,6 +43,7 @@ func (r *run) hold(ctx context.Context) error {
 	if err := s.OpenH(ctx, key, r.tokens.Entries(), r.tokens.Root(), from); err != nil {
 		return err
 	}
+	r.survive()
 	seed := psi.NewSeed() // blinds nothing: it hides in the log who matched
 	defer seed.Destroy()
 	if err := r.record(ctx, seed); err != nil {

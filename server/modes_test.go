@@ -345,7 +345,7 @@ func TestStrangersCannotBeClaimed(t *testing.T) {
 // the platform, and the next session is as any other.
 func TestGoneInEachMode(t *testing.T) {
 	t.Parallel()
-	inBubble(t, liberal(t), members(20), func(t *testing.T, w *world) {
+	inBubble(t, liberal(t, "resume_seconds = 0"), members(20), func(t *testing.T, w *world) {
 		for mode, cuts := range map[client.Mode][]frame{
 			client.ALearns: {{sent, psi.FrameOpenQ}, {got, psi.FrameEvaluated}, {got, psi.FrameTable}},
 			client.MutualA: {{sent, psi.FrameOpenQ}, {got, psi.FrameTable}, {sent, psi.FrameClaims}},

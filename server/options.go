@@ -49,11 +49,13 @@ func GRPCOptions() []grpc.ServerOption {
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: 5 * time.Minute,
 			MaxConnectionAge:  time.Hour,
-			// A session can't be resumed yet on another connection, so one that
-			// runs when its connection comes of age may end by its own deadline.
-			MaxConnectionAgeGrace: 24 * time.Hour,
-			Time:                  2 * time.Minute,
-			Timeout:               20 * time.Second,
+			// A session that still runs when its connection comes of age goes on over
+			// the next (PROTOCOL.md §13).
+			MaxConnectionAgeGrace: 10 * time.Minute,
+			// A network that fell silent is noticed before the protocol's patience is
+			// over, so that the session goes on instead of timing out.
+			Time:    time.Minute,
+			Timeout: 20 * time.Second,
 		}),
 		grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {
 			if !methods[info.FullMethodName] {

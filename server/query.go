@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/overlap-psi/overlap/audit"
@@ -32,6 +33,12 @@ type run struct {
 	log        *slog.Logger
 	started    time.Time
 
+	over    chan struct{} // closed when everything of the session is over
+	failure error         // why it failed, from then on
+	outlive func() bool   // until it is called, the session ends with its first call
+	alone   chan struct{} // closed when nobody is waited for any more
+	gaveUp  sync.Once     // closes alone
+
 	session  *session.Session
 	opened   bool     // it is on record
 	cut      uint64   // what the ledger had said when the snapshot was taken
@@ -47,13 +54,18 @@ type run struct {
 	tokens   *table.Table     // as Holder
 }
 
+// config is what this side brings to a call.
+func (r *run) config() session.Config {
+	return session.Config{Identity: r.s.c.Identity, Peer: r.advertiser, Policy: r.partner.Policy,
+		Blinded: func(body []byte) error { return r.evidence.Blinded(body) }, GiveUp: r.alone}
+}
+
 // match runs the session, one step a line; session's package comment has the
 // other side, and hold the platform that is asked. Each of these is durable before
 // the next: the nonce, the record of the session, the first question, the charge,
 // the audience, the count, RELEASE. A crash costs budget, never a second draw.
 func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (err error) {
-	s, err := session.Accept(ctx, stream, session.Config{Identity: r.s.c.Identity, Peer: r.advertiser, Policy: r.partner.Policy,
-		Blinded: func(body []byte) error { return r.evidence.Blinded(body) }})
+	s, err := session.Accept(ctx, stream, r.config())
 	if err != nil {
 		return err
 	}
@@ -62,6 +74,7 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 		s.Abort(err)
 		s.Close()
 		r.keep(err)
+		r.forget(err)
 	}()
 	if s.Role() == psi.SenderHolder {
 		return r.hold(ctx)
@@ -80,6 +93,7 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 	if err := s.ReadOpenH(ctx, seed, r.useNonce); err != nil {
 		return err
 	}
+	r.survive()
 	if err := r.record(ctx, seed); err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@
 //	g := grpc.NewServer(append(server.GRPCOptions(), grpc.Creds(credentials.NewTLS(s.TLS())))...)
 //	s.Register(g)
 //	err = g.Serve(listener)
+//
+// and to end: s.Close(), then g.GracefulStop() or g.Stop().
 package server
 
 import (
@@ -123,7 +125,8 @@ func New(c Config) (*Server, error) {
 type partners map[identity.ID]*Partner
 
 // SetPartners replaces the partners, effective for the next connection and the
-// next session. Running sessions go on.
+// next session. Running sessions go on as they were agreed; those of a company that
+// is no partner any more end with their connection.
 func (s *Server) SetPartners(list []Partner) error {
 	m, err := byID(list)
 	if err != nil {
@@ -133,6 +136,7 @@ func (s *Server) SetPartners(list []Partner) error {
 		return err
 	}
 	s.partners.Store((*partners)(&m))
+	s.door.running.giveUp(func(of identity.ID) bool { return m[of] == nil })
 	return nil
 }
 
@@ -165,29 +169,42 @@ func (s *Server) Session(stream ampsiv1.Match_SessionServer) error {
 		s.c.Watch.refused(partner.Name, "compressed")
 		return refuse(stream, err)
 	}
-	entered, err := s.door.enter(stream, id)
+	call, err := s.door.enter(stream, id)
 	if err != nil {
 		s.door.warn(log, id, err)
 		s.c.Watch.refused(partner.Name, "door")
 		return refuse(stream, err)
 	}
-	defer s.door.leave(id)
-	advertiser, err := identity.PeerOf(state)
-	if err != nil {
+	r := &run{s: s, partner: partner, log: log, started: time.Now(), over: make(chan struct{}), alone: make(chan struct{})}
+	if !call.resumes {
+		defer close(r.over)
+		defer s.door.leave(id)
+	}
+	if r.advertiser, err = identity.PeerOf(state); err != nil {
 		err = fmt.Errorf("%w: %w", err, psi.AbortAuth)
 		s.door.warn(log, id, err)
 		s.c.Watch.refused(partner.Name, "unknown")
 		return refuse(stream, err)
 	}
-	ctx, cancel := context.WithTimeout(stream.Context(), time.Duration(partner.Policy.SessionSeconds)*time.Second)
+	if call.resumes {
+		return r.resume(call)
+	}
+	return r.run(call)
+}
+
+// run runs the session that a call starts.
+func (r *run) run(call *begun) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(call.Context()), time.Duration(r.partner.Policy.SessionSeconds)*time.Second)
 	defer cancel()
-	r := &run{s: s, partner: partner, advertiser: advertiser, log: log, started: time.Now()}
+	r.outlive = context.AfterFunc(call.Context(), cancel)
+	defer r.outlive()
 	defer r.close()
-	s.c.Watch.started(partner.Name)
-	err = r.match(ctx, entered)
-	s.c.Watch.ended(r.summary(err))
+	r.s.c.Watch.started(r.partner.Name)
+	err := r.match(ctx, call)
+	r.failure = err
+	r.s.c.Watch.ended(r.summary(err))
 	if err != nil {
-		log.Warn("session failed", "sid", r.sidText(), "code", uint8(session.Code(err)), "error", err, "took", time.Since(r.started))
+		r.log.Warn("session failed", "sid", r.sidText(), "code", uint8(session.Code(err)), "error", err, "took", time.Since(r.started))
 		return aborted(err)
 	}
 	return nil

@@ -8,8 +8,9 @@ type Watch struct {
 	Started func(partner string)
 	Ended   func(Ended)
 	// Refused is told of calls that were no session: the reason is one of
-	// "unknown", "compressed" and "door": too late with HELLO,
-	// too often, or no place is free. An unknown caller has no name.
+	// "unknown", "compressed", "door" and "resume": too late with HELLO, too often,
+	// or no place is free; and there is nothing to resume. An unknown caller has no
+	// name.
 	Refused func(partner, reason string)
 }
 

@@ -48,6 +48,7 @@ type world struct {
 	policy   *policy.Policy
 	partners []server.Partner
 	places   int // MaxSessions
+	watch    server.Watch
 	log      *logbook
 	shop     *advertiser
 
@@ -86,7 +87,7 @@ func (w *world) start() {
 	var err error
 	w.db, err = store.Open(w.t.Context(), w.url)
 	must(w.t, err)
-	c := server.Config{Identity: w.identity, Store: w.db, Partners: w.partners, Dir: w.dir, MaxSessions: w.places,
+	c := server.Config{Identity: w.identity, Store: w.db, Partners: w.partners, Dir: w.dir, MaxSessions: w.places, Watch: w.watch,
 		Log: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if w.limits != nil {
 		c.MaxConnections, c.PerAddress, c.SessionEvery = w.limits.MaxConnections, w.limits.PerAddress, w.limits.SessionEvery
@@ -117,6 +118,7 @@ func (w *world) reach(ctx context.Context) (net.Conn, error) {
 
 // stop stops as an operator who won't wait.
 func (w *world) stop() {
+	w.server.Close()
 	w.grpc.Stop()
 	must(w.t, w.db.Close())
 }
@@ -208,6 +210,9 @@ type advertiser struct {
 
 	mu    sync.Mutex
 	conns []net.Conn
+	gone  bool // no connection can be made
+
+	network func(ctx context.Context, platform net.Conn) net.Conn // what is between; nil: nothing
 }
 
 // moment is when a frame is looked at on its way.
@@ -247,11 +252,20 @@ func (a *advertiser) dial(o ...grpc.DialOption) *grpc.ClientConn {
 }
 
 func (a *advertiser) connect(ctx context.Context, _ string) (net.Conn, error) {
-	conn, err := a.w.reach(ctx)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.gone {
+		return nil, errors.New("no network")
+	}
+	conn, err := a.w.reach(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if a.network != nil {
+		conn = a.network(ctx, conn)
+	}
 	a.conns = append(a.conns, conn)
-	return conn, err
+	return conn, nil
 }
 
 // hangUp cuts the advertiser's connections.

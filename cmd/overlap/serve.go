@@ -188,6 +188,7 @@ func (p *platform) until(ctx context.Context, drain time.Duration) error {
 	}
 	p.log.Info("stopping: no new sessions; running ones may end", "within", drain)
 	p.health.Shutdown() // readiness goes first
+	p.server.Close()    // nobody could resume a session here any more
 	stopped := make(chan struct{})
 	go func() {
 		p.grpc.GracefulStop()
