@@ -197,7 +197,11 @@ func (s *site) restart() {
 }
 
 func (s *site) platform() *process {
-	return s.launch("serve", "--store", s.url, "--identity", s.path("platform"), "--partners", s.path("partners.json"), "--listen", "127.0.0.1:0")
+	listen := "127.0.0.1:0"
+	if s.address != "" {
+		listen = s.address // where those who lost it look for it
+	}
+	return s.launch("serve", "--store", s.url, "--identity", s.path("platform"), "--partners", s.path("partners.json"), "--listen", listen)
 }
 
 // anyMode is one of the modes; every other time that of a platform which releases a
@@ -241,9 +245,6 @@ func (s *site) crash() {
 	} else if s.serve.interrupt(); s.serve.wait() != nil {
 		s.t.Errorf("a platform whose advertisers are dead does not stop as it should:\n%s", s.serve.errors.String())
 	}
-	for _, m := range matches {
-		_ = m.wait() // it has lost its platform, or was done already
-	}
 	s.kills++
 	if s.random.IntN(4) == 0 { // and once more, as it recovers
 		p := s.platform()
@@ -253,7 +254,28 @@ func (s *site) crash() {
 		s.phases["recovering"]++
 	}
 	s.restart()
+	for _, m := range matches {
+		s.end(m)
+	}
 	s.phases[s.check.now()]++
+}
+
+// saysWhy is what a match says whose platform died: that the session is lost, or
+// before there was one that the connection is; and what to do.
+var saysWhy = regexp.MustCompile(`match the list again|match again|is the platform serving`)
+
+// end waits for a match that has lost its platform and found it again, or was done
+// or killed already.
+func (s *site) end(m *process) {
+	s.t.Helper()
+	err := m.wait()
+	var exit *exec.ExitError
+	switch {
+	case errors.Is(err, errStuck):
+		s.t.Errorf("a match does not end, though its platform has started again:\n%s", m.errors.String())
+	case errors.As(err, &exit) && exit.Exited() && !saysWhy.MatchString(m.errors.String()):
+		s.t.Errorf("a match whose platform was killed says:\n%s", m.errors.String())
+	}
 }
 
 func (s *site) upTo(most time.Duration) time.Duration {

@@ -48,6 +48,8 @@ func advice(err error) string {
 		return "the policy was changed after it was signed; if both companies agree to the change, remove the .sig file and sign again"
 	case status.Code(err) == codes.Unavailable:
 		return "is the platform serving at that address, and does its partners file have the id that `overlap keygen` printed for you?"
+	case errors.Is(err, session.ErrBroken):
+		return "the connection was lost, and could not be made again if a session had begun; check the network and match again: nothing was charged twice"
 	}
 	return hints[uint8(session.Code(err))]
 }
