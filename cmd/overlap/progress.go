@@ -43,6 +43,7 @@ var stepNames = map[string]string{
 	"table":     "the table's way",
 	"claims":    "claims",
 	"waiting":   "waiting for the time of release",
+	"resuming":  "connection lost, resuming",
 }
 
 // inBytes are the steps that are measured in bytes of a file.
