@@ -82,7 +82,8 @@ type Server struct {
 }
 
 // New returns a server. It clears what a killed process left in Dir, and records
-// that its sessions ended. One server at a time may have a store.
+// that its sessions ended. It reserves the store, until that is closed: while
+// another server has it, the error is store.ErrReserved.
 func New(c Config) (*Server, error) {
 	if c.Identity == nil || c.Store == nil || c.Dir == "" {
 		return nil, errors.New("server: Identity, Store and Dir are required")
@@ -107,6 +108,10 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Logs == "" {
 		c.Logs = LogsDir(c.Dir)
+	}
+	// Before anything: what is found unfinished may be another server's, at work.
+	if err := c.Store.Reserve(context.Background()); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("server: %w", err)

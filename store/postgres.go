@@ -9,6 +9,8 @@ import (
 	"maps"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -42,7 +44,8 @@ var postgres = dialect{
 
 // Every connection: a commit is on disk before it returns, whatever the server's
 // default; wait for other writers as long as SQLite does; a stream may be read for
-// as long as it takes.
+// as long as it takes. Writing: the server notices within half a minute that the
+// other end is gone, and with it what it had locked.
 var (
 	everySetting = map[string]string{
 		"application_name":                    "overlap",
@@ -51,47 +54,81 @@ var (
 		"statement_timeout":                   "0",
 		"idle_in_transaction_session_timeout": "0",
 	}
-	readSettings = map[string]string{"default_transaction_read_only": "on"}
+	writeSettings = map[string]string{"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+	readSettings  = map[string]string{"default_transaction_read_only": "on"}
 )
 
 // openPostgres opens the store in the database at the URL, in the schema that its
 // search_path begins with. What the URL leaves out, the environment and the
 // password file of PostgreSQL's own programs say.
 func openPostgres(ctx context.Context, url string) (*DB, error) {
-	write, read, err := postgresPools(url)
-	if err != nil {
-		return nil, err
-	}
-	return newDB(ctx, postgres, write, read)
-}
-
-func postgresPools(url string) (write, read *sql.DB, err error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
-		return nil, nil, errPostgresURL
+		return nil, errPostgresURL
 	}
-	pool := func(settings map[string]string) *sql.DB {
+	connector := func(settings map[string]string) *numberingConnector {
 		c := config.Copy()
 		maps.Copy(c.RuntimeParams, everySetting)
 		maps.Copy(c.RuntimeParams, settings)
-		return sql.OpenDB(numberingConnector{stdlib.GetConnector(*c)})
+		return &numberingConnector{Connector: stdlib.GetConnector(*c)}
 	}
-	return pool(nil), pool(readSettings), nil
+	writing := connector(writeSettings)
+	d, err := newDB(ctx, postgres, sql.OpenDB(writing), sql.OpenDB(connector(readSettings)))
+	if err != nil {
+		return nil, err
+	}
+	d.reserve = func(ctx context.Context) (func() error, error) { return writing.reserve(ctx, d.write) }
+	return d, nil
 }
 
 // numberingConnector makes connections that take the parameters of statements as
 // "?" and "?1", and give them to PostgreSQL as "$1".
-type numberingConnector struct{ driver.Connector }
+type numberingConnector struct {
+	driver.Connector
+	reserved atomic.Bool // each connection has to hold the store's reservation
+}
 
-func (c numberingConnector) Connect(ctx context.Context) (driver.Conn, error) {
+func (c *numberingConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return numberingConn{conn.(*stdlib.Conn)}, nil
+	n := numberingConn{conn.(*stdlib.Conn)}
+	if c.reserved.Load() {
+		if err := n.reserve(ctx, retakeWithin); err != nil {
+			return nil, errors.Join(err, n.Close())
+		}
+	}
+	return n, nil
+}
+
+// reserve takes the reservation on the one connection that the pool has, and on
+// each that follows it.
+func (c *numberingConnector) reserve(ctx context.Context, pool *sql.DB) (free func() error, err error) {
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close() // back to the pool
+	err = conn.Raw(func(raw any) error { return raw.(numberingConn).reserve(ctx, reserveWithin) })
+	if err != nil {
+		return nil, err
+	}
+	c.reserved.Store(true)
+	return func() error { return nil }, nil // it goes with the connection
 }
 
 type numberingConn struct{ *stdlib.Conn }
+
+// A store is a schema, and its reservation a lock of the session's on the number of
+// that schema, beside the writers' turn.
+const reservePostgres = `SELECT pg_try_advisory_lock(8029751473180109168 + oid::bigint) FROM pg_namespace WHERE nspname = current_schema()`
+
+func (c numberingConn) reserve(ctx context.Context, wait time.Duration) error {
+	return within(ctx, wait, func() (done bool, err error) {
+		return done, c.Conn.Conn().QueryRow(ctx, reservePostgres).Scan(&done)
+	})
+}
 
 func (c numberingConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	return c.Conn.PrepareContext(ctx, numbered(query))

@@ -72,6 +72,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 		return nil, err
 	}
 	d.spillDir = filepath.Dir(path) // what is as secret as the store stays beside it
+	d.reserve = func(context.Context) (func() error, error) { return reserveFile(path + "-serving") }
 	return d, nil
 }
 

@@ -20,6 +20,7 @@ import (
 	"math"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -65,6 +66,10 @@ type DB struct {
 	read    *sql.DB
 
 	spillDir string // for private files that lose their names at once; the system's if empty
+
+	reserve   func(context.Context) (free func() error, err error) // the database's way
+	reserving sync.Mutex
+	free      func() error // nil if not reserved
 }
 
 // dialect is what the databases do in ways of their own.
@@ -120,7 +125,11 @@ func newDB(ctx context.Context, dialect dialect, write, read *sql.DB) (*DB, erro
 
 // Close closes the store. No method may be running.
 func (d *DB) Close() error {
-	if err := errors.Join(d.read.Close(), d.write.Close()); err != nil {
+	err := errors.Join(d.read.Close(), d.write.Close())
+	if d.free != nil {
+		err = errors.Join(err, d.free())
+	}
+	if err != nil {
 		return fmt.Errorf("store: closing: %w", err)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/overlap-psi/overlap/identity"
 	"github.com/overlap-psi/overlap/policy"
 	"github.com/overlap-psi/overlap/session"
+	"github.com/overlap-psi/overlap/store"
 )
 
 // The abort codes of PROTOCOL.md §13 that a person can do something about.
@@ -46,6 +47,8 @@ func advice(err error) string {
 		return "nothing left this machine; the policy refuses small lists (hygiene.small_list)"
 	case errors.Is(err, policy.ErrOther):
 		return "the policy was changed after it was signed; if both companies agree to the change, remove the .sig file and sign again"
+	case errors.Is(err, store.ErrReserved):
+		return "stop that server first; a store has one at a time, and other commands may use it meanwhile"
 	case status.Code(err) == codes.Unavailable:
 		return "is the platform serving at that address, and does its partners file have the id that `overlap keygen` printed for you?"
 	case errors.Is(err, session.ErrBroken):

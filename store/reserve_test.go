@@ -1,0 +1,188 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func openUnclosed(t *testing.T, url string) *DB {
+	t.Helper()
+	d, err := Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func reserve(t *testing.T, d *DB, want error) {
+	t.Helper()
+	if err := d.Reserve(t.Context()); !errors.Is(err, want) {
+		t.Fatalf("reserving a store: %v, not %v", err, want)
+	}
+}
+
+// impatient makes who waits for a reservation wait shortly.
+func impatient(t *testing.T) {
+	t.Helper()
+	start, lost := reserveWithin, retakeWithin
+	reserveWithin, retakeWithin = 100*time.Millisecond, 100*time.Millisecond
+	t.Cleanup(func() { reserveWithin, retakeWithin = start, lost })
+}
+
+func TestOneServerOnAStore(t *testing.T) {
+	impatient(t)
+	onEachURL(t, func(t *testing.T, url string) {
+		one, two := openUnclosed(t, url), open(t, url)
+		reserve(t, one, nil)
+		reserve(t, one, nil)
+		reserve(t, two, ErrReserved)
+		putAccounts(t, two, planted[0]) // who does not serve reads and writes as ever
+		if err := one.UseNonce(t.Context(), id(1), id(2), later.AddDate(10, 0, 0)); err != nil {
+			t.Error(err)
+		}
+		if err := one.Close(); err != nil {
+			t.Error(err)
+		}
+		reserve(t, two, nil)
+	})
+}
+
+// Another store is another's, also where it is in the same database.
+func TestReservationIsOfOneStore(t *testing.T) {
+	impatient(t)
+	for _, dialect := range dialects {
+		t.Run(dialect.name, func(t *testing.T) {
+			reserve(t, open(t, dialect.url(t)), nil)
+			reserve(t, open(t, dialect.url(t)), nil)
+		})
+	}
+}
+
+func TestReservationByAnotherName(t *testing.T) {
+	dir := t.TempDir()
+	one := open(t, "sqlite:"+filepath.Join(dir, "a.db"))
+	link := filepath.Join(dir, "b.db")
+	if err := os.Symlink("a.db", link); err != nil {
+		t.Skip(err)
+	}
+	reserve(t, one, nil)
+	reserve(t, open(t, "sqlite:"+link), ErrReserved)
+	if stat, err := os.Stat(filepath.Join(dir, "a.db-serving")); err != nil || stat.Mode() != 0o600 {
+		t.Errorf("%v, %v", stat.Mode(), err)
+	}
+}
+
+// reservedStore names the store that a child process reserves until it is killed.
+const reservedStore = "OVERLAP_TEST_RESERVED_STORE"
+
+// TestReservingChild is what the child does.
+func TestReservingChild(t *testing.T) {
+	url := os.Getenv(reservedStore)
+	if url == "" {
+		return // not the child
+	}
+	reserve(t, openUnclosed(t, url), nil)
+	fmt.Println("child is ready")
+	time.Sleep(time.Minute)
+}
+
+func TestKilledServerLeavesNoReservation(t *testing.T) {
+	onEachURL(t, func(t *testing.T, url string) {
+		d := open(t, url)
+		child := exec.Command(os.Args[0], "-test.run=^TestReservingChild$")
+		child.Env = append(os.Environ(), reservedStore+"="+url)
+		out, err := child.StdoutPipe()
+		if err == nil {
+			err = child.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer child.Wait()
+		defer child.Process.Kill()
+		if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || !strings.Contains(line, "child is ready") {
+			t.Fatalf("%q, %v", line, err)
+		}
+		short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		if err := d.Reserve(short); err == nil {
+			t.Fatal("a store that a child has reserved is reserved again")
+		}
+		if err := child.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = child.Wait() // killed
+		reserve(t, d, nil)
+	})
+}
+
+// endWriting ends the session that a store writes over, as a failing network would.
+func endWriting(t *testing.T, d *DB, by *DB) {
+	t.Helper()
+	var pid int
+	if err := d.write.QueryRow(`SELECT pg_backend_pid()`).Scan(&pid); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := by.write.Exec(`SELECT pg_terminate_backend(?)`, pid); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n > 0; time.Sleep(time.Millisecond) {
+		if err := by.write.QueryRow(`SELECT COUNT(*) FROM pg_stat_activity WHERE pid = ?`, pid).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// write writes something, again if the broken connection is only noticed by that.
+func write(t *testing.T, d *DB, n byte) (err error) {
+	t.Helper()
+	for range 3 {
+		if err = d.UseNonce(t.Context(), id(n), id(n), later.AddDate(10, 0, 0)); err == nil || errors.Is(err, ErrReserved) {
+			return err
+		}
+	}
+	return err
+}
+
+func TestPostgresReservationOutlivesItsConnection(t *testing.T) {
+	impatient(t)
+	url := newPostgres(t)
+	one, two := open(t, url), open(t, url)
+	reserve(t, one, nil)
+	endWriting(t, one, two)
+	if err := write(t, one, 1); err != nil {
+		t.Fatalf("after its connection broke a server can't write: %v", err)
+	}
+	reserve(t, two, ErrReserved)
+}
+
+// A server that has lost its store writes nothing more to it, until the other one
+// is gone.
+func TestPostgresReservationLost(t *testing.T) {
+	impatient(t)
+	url := newPostgres(t)
+	one, two := open(t, url), openUnclosed(t, url)
+	reserve(t, one, nil)
+	endWriting(t, one, two)
+	reserve(t, two, nil)
+	if err := write(t, one, 1); !errors.Is(err, ErrReserved) {
+		t.Errorf("a server that lost its store writes on: %v", err)
+	}
+	if err := write(t, two, 2); err != nil {
+		t.Error(err)
+	}
+	if err := two.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := write(t, one, 3); err != nil {
+		t.Errorf("once it is alone again: %v", err)
+	}
+}
