@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -19,20 +20,34 @@ import (
 // It returns both sides' errors.
 func again(t *testing.T, at psi.FrameType, tamper func(*ampsiv1.Frame) []*ampsiv1.Frame) (r result) {
 	t.Helper()
+	return resumed(t, 400, func(stream int, a, _ *pipe) {
+		if stream > 0 {
+			a.wire = tamper
+			return
+		}
+		onFrame(a, at, func(*ampsiv1.Frame) []*ampsiv1.Frame { return []*ampsiv1.Frame{nil} })
+	})
+}
+
+// resumed is a session of the persons below n, of whom the Holder has those but the
+// last 100 and the Querier those but the first 100, over as many streams as it
+// takes. wire says what becomes of the frames of each.
+func resumed(t *testing.T, n int, wire func(stream int, a, p *pipe)) (r result) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	c := pair()
-	h := &holderSide{c: c.holderConfig(), in: inputs(0, 300), seen: unseen}
-	q := &querierSide{c: c.querierConfig(), in: inputs(100, 400), seen: unseen, count: release.Count{N: 199, Released: true}}
+	h := &holderSide{c: c.holderConfig(), in: inputs(0, n-100), seen: unseen}
+	q := &querierSide{c: c.querierConfig(), in: inputs(100, n-100), seen: unseen, count: release.Count{N: 199, Released: true}}
 	a, p := newPipe()
-	onFrame(a, at, func(*ampsiv1.Frame) []*ampsiv1.Frame { return []*ampsiv1.Frame{nil} })
+	wire(0, a, p)
 	gone := make(chan struct{})
 	q.c.GiveUp = gone
 	pipes := []*pipe{a}
 	var calls sync.WaitGroup
 	h.c.Reconnect = func(context.Context) (Stream, error) {
 		a, p := newPipe()
-		a.wire = tamper
+		wire(len(pipes), a, p)
 		pipes = append(pipes, a)
 		calls.Go(func() {
 			defer p.close()
@@ -45,7 +60,7 @@ func again(t *testing.T, at psi.FrameType, tamper func(*ampsiv1.Frame) []*ampsiv
 			if sid, ok := call.Resumes(); !ok || sid != h.s.SID() {
 				t.Error("the call resumes nothing")
 			}
-			if err := q.s.Rejoin(call); err != nil {
+			if err := q.s.Rejoin(call); err != nil && !errors.Is(err, ErrBroken) {
 				t.Errorf("rejoin: %v", err)
 			}
 			time.Sleep(100 * time.Millisecond) // an ABORT is read before the stream ends
@@ -85,6 +100,61 @@ func TestResumed(t *testing.T) {
 		}
 		if two, err := r.q.s.Evidence().Verify(); err != nil || *one != *two {
 			t.Errorf("broken at %v: two receipts: %v", at, err)
+		}
+	}
+}
+
+// A session of several chunks goes on at the next that is missing, wherever it
+// broke and however often: nothing is sent twice that had arrived, nothing is
+// computed twice, and what is sent again is the same bytes.
+func TestNoWorkIsDoneAgain(t *testing.T) {
+	const n = 40_000 // 3 chunks of questions, and as many of the table
+	type number struct {
+		t   psi.FrameType
+		seq uint32
+	}
+	for _, cuts := range [][]number{
+		{{psi.FrameEvaluated, 0}, {psi.FrameBlinded, 2}, {psi.FrameEvaluated, 2}},
+		{{psi.FrameBlinded, 1}, {psi.FrameSeal, 0}, {psi.FrameTable, 0}, {psi.FrameTable, 2}},
+	} {
+		var mu sync.Mutex
+		bodies, arrived, again := map[number][]byte{}, map[number]bool{}, 0
+		look := func(stream int) func(f *ampsiv1.Frame) []*ampsiv1.Frame {
+			return func(f *ampsiv1.Frame) []*ampsiv1.Frame {
+				mu.Lock()
+				defer mu.Unlock()
+				at := number{psi.FrameType(f.Type), f.Seq}
+				if at.t == psi.FrameHello || at.t == psi.FrameResume || at.t == psi.FrameReceipt {
+					return []*ampsiv1.Frame{f}
+				}
+				before, was := bodies[at]
+				switch {
+				case was && !bytes.Equal(before, f.Body):
+					t.Errorf("%v %d is sent again with another body", at.t, at.seq)
+				case was:
+					again++
+				}
+				bodies[at] = bytes.Clone(f.Body)
+				if stream < len(cuts) && at == cuts[stream] {
+					return []*ampsiv1.Frame{nil}
+				}
+				arrived[at] = true
+				return []*ampsiv1.Frame{f}
+			}
+		}
+		r := resumed(t, n, func(stream int, a, p *pipe) { a.wire, p.wire = look(stream), look(stream) })
+		if r.holderErr != nil || r.queryErr != nil {
+			t.Fatalf("broken at %v: holder: %v; querier: %v", cuts, r.holderErr, r.queryErr)
+		}
+		if len(r.q.matches) != n-200 {
+			t.Errorf("broken at %v: %d matches", cuts, len(r.q.matches))
+		}
+		// What broke, and no more than a window of what was on its way each time.
+		if most := len(cuts) * (1 + int(pair().policy.Window)); again < len(cuts) || again > most {
+			t.Errorf("broken at %v: %d frames are sent again, at most %d may be", cuts, again, most)
+		}
+		if len(arrived) != 3*3+4 {
+			t.Errorf("broken at %v: %d frames", cuts, len(arrived))
 		}
 	}
 }
