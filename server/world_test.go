@@ -212,7 +212,7 @@ type advertiser struct {
 	conns []net.Conn
 	gone  bool // no connection can be made
 
-	network func(ctx context.Context, platform net.Conn) net.Conn // what is between; nil: nothing
+	network func(ctx context.Context) (net.Conn, error) // nil: the world's
 }
 
 // moment is when a frame is looked at on its way.
@@ -257,12 +257,13 @@ func (a *advertiser) connect(ctx context.Context, _ string) (net.Conn, error) {
 	if a.gone {
 		return nil, errors.New("no network")
 	}
-	conn, err := a.w.reach(ctx)
+	reach := a.w.reach
+	if a.network != nil {
+		reach = a.network
+	}
+	conn, err := reach(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if a.network != nil {
-		conn = a.network(ctx, conn)
 	}
 	a.conns = append(a.conns, conn)
 	return conn, nil
