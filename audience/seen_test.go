@@ -20,10 +20,10 @@ func TestSeen(t *testing.T) {
 		var sum [32]byte
 		switch rng.IntN(3) {
 		case 0: // all in one table, all at one place of it
-			sum[12] = byte(rng.Uint32())
+			sum[9] = byte(rng.Uint32())
 		case 1:
 			sum[0] = byte(rng.Uint32())
-			sum[14] = byte(rng.Uint32())
+			sum[11] = byte(rng.Uint32())
 		default:
 			binary.LittleEndian.PutUint32(sum[5:], rng.Uint32()&^0xffff)
 		}
@@ -60,7 +60,7 @@ func TestSeenMemory(t *testing.T) {
 		}
 	}
 	runtime.KeepAlive(s)
-	if worst > 32 {
+	if worst > 22 {
 		t.Errorf("%.1f bytes an identifier", worst)
 	}
 	t.Logf("at most %.1f bytes an identifier", worst)
