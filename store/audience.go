@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -21,9 +22,9 @@ type Audience struct {
 	Created    time.Time
 }
 
-// matchesPerTransaction is more than most audiences have, since they come in the
-// order of handles, which is none: those of a transaction are written in order.
-const matchesPerTransaction = 32768
+// membersPerTransaction is how many accounts are written before others have their
+// turn.
+const membersPerTransaction = 32768
 
 // Match is an account that a session found, and the fact that it asked on.
 type Match struct {
@@ -50,8 +51,9 @@ type Result struct {
 // entries of that, and may be made once a session. So no result is seen without its
 // record. The entries may be nil.
 //
-// The accounts are written some thousands to a transaction, unseen until the last;
-// no lock is held while the sequence runs. Of two calls for one audience the one
+// The accounts are sorted first, out of memory if need be, since a table is filled
+// in its own order many times as fast as across it. They are written some thousands
+// to a transaction, unseen until the last; no lock is held while the sequence runs. Of two calls for one audience the one
 // begun later wins, and the other fails with ErrReplaced. What a crash leaves
 // unfinished is never seen and goes with CloseSession. Accounts that are erased
 // meanwhile are not in the audience, and are counted as erased.
@@ -60,7 +62,7 @@ func (d *DB) PutMatches(ctx context.Context, sid [32]byte, name string, matches 
 	if err != nil {
 		return 0, err
 	}
-	defer a.members.close()
+	defer a.close()
 	if err := a.fill(ctx, matches); err != nil {
 		a.drop(ctx)
 		return 0, err
@@ -81,8 +83,14 @@ type newAudience struct {
 	members  *insert
 	distinct uint64
 	facts    Numbers
-	batch    []int64 // accounts
+	accounts sorter
+	batch    []int64 // accounts, in order
 	args     []any   // reused
+}
+
+func (a *newAudience) close() {
+	a.members.close()
+	_ = a.accounts.close() // its file is private and already nameless, or goes with the directory
 }
 
 func (d *DB) newAudience(ctx context.Context, sid [32]byte, name string) (*newAudience, error) {
@@ -94,7 +102,7 @@ func (d *DB) newAudience(ctx context.Context, sid [32]byte, name string) (*newAu
 	if err != nil {
 		return nil, wrap("filling an audience", err)
 	}
-	a := &newAudience{d: d, key: key, members: members, batch: make([]int64, 0, matchesPerTransaction)}
+	a := &newAudience{d: d, key: key, members: members, accounts: sorter{dir: d.spillDir, limit: sorterMemory}, batch: make([]int64, 0, membersPerTransaction)}
 	err = d.update(ctx, "filling an audience", func(tx *sql.Tx) error {
 		var peer []byte
 		if err := tx.QueryRowContext(ctx, `SELECT id, peer FROM sessions WHERE sid = ? AND ended IS NULL AND matched IS NULL`, sid[:]).Scan(&a.session, &peer); err != nil {
@@ -120,8 +128,21 @@ func (a *newAudience) fill(ctx context.Context, matches iter.Seq2[Match, error])
 			return errHandle
 		}
 		a.facts.Add(m.Fact)
-		a.batch = append(a.batch, account)
-		if len(a.batch) < matchesPerTransaction {
+		if err := a.accounts.add(binary.BigEndian.AppendUint64(nil, uint64(account))); err != nil {
+			return err
+		}
+	}
+	last := int64(-1) // rows are numbered from 1
+	for entry, err := range a.accounts.sorted() {
+		if err != nil {
+			return err
+		}
+		account := int64(binary.BigEndian.Uint64(entry))
+		if account == last {
+			continue
+		}
+		last = account
+		if a.batch = append(a.batch, account); len(a.batch) < membersPerTransaction {
 			continue
 		}
 		if err := a.flush(ctx); err != nil {
@@ -131,9 +152,8 @@ func (a *newAudience) fill(ctx context.Context, matches iter.Seq2[Match, error])
 	return a.flush(ctx)
 }
 
+// flush writes the accounts of a batch, but for those erased since.
 func (a *newAudience) flush(ctx context.Context) error {
-	slices.Sort(a.batch) // in the table's order: neighbours are found on the same page
-	accounts := slices.Compact(a.batch)
 	var distinct uint64
 	err := a.d.update(ctx, "filling an audience", func(tx *sql.Tx) error {
 		var there int
@@ -152,8 +172,8 @@ func (a *newAudience) flush(ctx context.Context) error {
 			erased[e.account] = true
 		}
 		id := any(a.id)
-		a.args = slices.Grow(a.args[:0], 2*len(accounts))
-		for _, account := range accounts {
+		a.args = slices.Grow(a.args[:0], 2*len(a.batch))
+		for _, account := range a.batch {
 			if !erased[account] {
 				a.args = append(a.args, id, account)
 			}

@@ -203,7 +203,7 @@ func TestNoSuchAudience(t *testing.T) {
 func TestAudienceIsReplacedAtOnce(t *testing.T) {
 	onEach(t, func(t *testing.T, d *DB) {
 		var names []string
-		for i := range matchesPerTransaction + 10 {
+		for i := range membersPerTransaction + 10 {
 			names = append(names, fmt.Sprintf("%06d", i))
 		}
 		h := putAccounts(t, d, names...)
@@ -219,7 +219,7 @@ func TestAudienceIsReplacedAtOnce(t *testing.T) {
 		filling := func(end error) iter.Seq2[consent.Handle, error] {
 			return func(yield func(consent.Handle, error) bool) {
 				for i, name := range names {
-					if i == matchesPerTransaction+5 { // one batch is written
+					if i == membersPerTransaction+5 { // one batch is written
 						stands()
 					}
 					if !yield(h[name], nil) {
@@ -268,7 +268,7 @@ func TestFirstAudienceIsUnseenUntilWhole(t *testing.T) {
 		h := putAccounts(t, d, "a")
 		looked := false
 		filling := func(yield func(consent.Handle, error) bool) {
-			for range matchesPerTransaction {
+			for range membersPerTransaction {
 				if !yield(h["a"], nil) {
 					return
 				}
@@ -367,7 +367,7 @@ func TestLaterAudienceWins(t *testing.T) {
 		h := putAccounts(t, d, "early", "late")
 		for _, batches := range []int{0, 1} {
 			early := func(yield func(consent.Handle, error) bool) {
-				for range batches * matchesPerTransaction {
+				for range batches * membersPerTransaction {
 					if !yield(h["early"], nil) {
 						return
 					}

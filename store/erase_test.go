@@ -220,7 +220,7 @@ func TestEraseWhileASessionRuns(t *testing.T) {
 			t.Errorf("a session begins with the erased: %v", err)
 		}
 		_, err = d.PutMatches(t.Context(), id(1), "spring", func(yield func(Match, error) bool) {
-			for range matchesPerTransaction { // so that a batch is written before the end
+			for range membersPerTransaction { // so that a batch is written before the end
 				for _, r := range records {
 					if !yield(Match{r.Account, r.Fact}, nil) {
 						return
