@@ -34,6 +34,18 @@ func (f figures) read(r io.Reader) {
 	}
 }
 
+// add adds the figures of another run.
+func (f figures) add(other figures) {
+	for name, units := range other {
+		if f[name] == nil {
+			f[name] = map[string][]float64{}
+		}
+		for unit, values := range units {
+			f[name][unit] = append(f[name][unit], values...)
+		}
+	}
+}
+
 // median returns the middle of a benchmark's values, or 0 if it has none.
 func (f figures) median(name, unit string) float64 {
 	values := slices.Sorted(slices.Values(f[name][unit]))

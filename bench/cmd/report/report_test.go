@@ -43,6 +43,18 @@ func TestFigures(t *testing.T) {
 	}
 }
 
+func TestAdd(t *testing.T) {
+	f := figures{}
+	for _, line := range []string{"BenchmarkBlind 1 30 ns/elem", "BenchmarkBlind 1 10 ns/elem", "BenchmarkBlind 1 11 ns/elem"} {
+		round := figures{}
+		round.read(strings.NewReader(line + "\n"))
+		f.add(round)
+	}
+	if f.median("Blind", ns) != 11 || f.lowest("Blind", ns) != 10 {
+		t.Errorf("three rounds are %v", f)
+	}
+}
+
 func TestTables(t *testing.T) {
 	f := figures{}
 	f.read(strings.NewReader(printed))
@@ -52,7 +64,7 @@ func TestTables(t *testing.T) {
 	for _, line := range []string{
 		"| multiply | overlap | 6000 (5000) | 117009 (100000) | 10.00 (12.00) |",
 		"| multiply | 10.0 | 10 | 12 | 0.00 | 1.0 |",
-		"| Blind | 200 | 100 | 2.00 |",
+		"| Blind | 200 (200) | 100 (100) | 2.00 (2.00) |",
 	} {
 		if !strings.Contains(text.String(), line+"\n") {
 			t.Errorf("there is no line %q in\n%s", line, text.String())

@@ -67,14 +67,15 @@ func (f figures) overCircl(op, name string, of func(f figures, name, unit string
 // gain from a second one: at least 1.9 times is wanted. Only an idle machine can
 // show that, so the load is part of the figure.
 func writeCores(w io.Writer, f figures) {
-	fmt.Fprintf(w, "Chunks of 16 384, elapsed nanoseconds for one element (at least 1.9 wanted, of two idle cores).\n\n")
+	fmt.Fprintf(w, "Chunks of 16 384, elapsed nanoseconds for one element, the lowest (the median) of %d rounds in turns (at least 1.9 wanted, of two idle cores).\n\n", coreRounds)
 	fmt.Fprintf(w, "| step of package psi | one core | two | one ÷ two |\n|---|--:|--:|--:|\n")
 	for _, step := range []string{"Blind", "BlindEvaluate", "Finalize", "Evaluate"} {
 		one, two := f.lowest(step, ns), f.lowest(step+"-2", ns)
 		if one == 0 || two == 0 {
 			continue
 		}
-		fmt.Fprintf(w, "| %s | %.0f | %.0f | %.2f |\n", step, one, two, one/two)
+		medianOne, medianTwo := f.median(step, ns), f.median(step+"-2", ns)
+		fmt.Fprintf(w, "| %s | %.0f (%.0f) | %.0f (%.0f) | %.2f (%.2f) |\n", step, one, medianOne, two, medianTwo, one/two, medianOne/medianTwo)
 	}
 	fmt.Fprintln(w)
 }

@@ -1,0 +1,79 @@
+//go:build linux
+
+// Size measures whole sessions as two companies run them: two processes of the
+// overlap binary on this machine, files of n identifiers each, half in common,
+// mutual TLS, every proof made and checked. Run it in bench/:
+//
+//	go run ./cmd/size
+//	go run ./cmd/size -n 10000000
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/overlap-psi/overlap/bench/evidence"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "size:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	sizes := flag.String("n", "10000,100000,1000000,10000000", "how many identifiers each company has, a session for each number")
+	dir := flag.String("out", "results", "folder for the results")
+	flag.Parse()
+
+	place := evidence.Here()
+	work, err := os.MkdirTemp("", "size")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	binary := filepath.Join(work, "overlap")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/overlap")
+	build.Dir = ".." // the product's own module
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("go build: %w", err)
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "# Size\n\n%s\n%s", place.Markdown("go run ./cmd/size "+strings.Join(os.Args[1:], " ")), header)
+	for _, word := range strings.Split(*sizes, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			return fmt.Errorf("-n: %w", err)
+		}
+		m := &market{binary: binary, dir: filepath.Join(work, word), n: n}
+		r, err := m.measure(ctx)
+		if err != nil {
+			return fmt.Errorf("%d identifiers: %w", n, err)
+		}
+		line := r.row()
+		fmt.Fprint(os.Stderr, line)
+		text.WriteString(line)
+		if err := os.RemoveAll(m.dir); err != nil {
+			return err
+		}
+	}
+	text.WriteString(footer)
+	fmt.Print(text.String())
+	file, err := place.Write(*dir, "size", "md", []byte(text.String()))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "wrote", file)
+	return nil
+}
