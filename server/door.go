@@ -136,9 +136,13 @@ func (d *door) seat(call context.Context, id identity.ID) bool {
 		return false
 	}
 	r.giveUp()
+	timer := time.NewTimer(helloTime)
+	defer timer.Stop()
 	select {
 	case <-r.over:
 		return d.places.take(id)
+	case <-timer.C: // its advertiser has just called
+		return false
 	case <-call.Done():
 		return false
 	}

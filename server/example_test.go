@@ -54,6 +54,7 @@ func Example() {
 	s.Register(g)
 	go g.Serve(l)
 	defer g.Stop()
+	defer s.Close() // first: a session that waits for its advertiser does so no more
 
 	theyMatch(l.Addr().String(), dir, me.ID(), shop, agreed, "ann@example.com\nbob@example.com\neve@example.com\nzoe@example.com\n")
 

@@ -6,9 +6,11 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/overlap-psi/overlap/client"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
 )
@@ -150,7 +152,7 @@ func FuzzAdvertiser(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, ops []byte) {
-		// A broken stream is the end: who resumes is TestResume's and the session's own tests' to say.
+		// A broken stream is the end: who resumes is FuzzResumed's.
 		inBubble(t, agreed(t, "resume_seconds = 0"), members(20), func(t *testing.T, w *world) { play(t, w, ops) })
 	})
 }
@@ -188,4 +190,52 @@ func play(t *testing.T, w *world, ops []byte) {
 	if files := w.leftovers(); len(files) > 0 {
 		t.Errorf("files are left: %v", files)
 	}
+}
+
+// FuzzResumed has a call resume a session and then send the frames of a script,
+// before the advertiser itself comes back. The session ends as it should or not at
+// all well: with exact results or none, one charge, and nothing left behind.
+func FuzzResumed(f *testing.F) {
+	f.Add([]byte{}, false, uint32(0), byte(0))
+	f.Add([]byte{}, true, uint32(0), byte(0))
+	f.Add([]byte{}, true, uint32(1), byte(1))
+	f.Add([]byte{4, 0, 3, 1, 2, 3, 0, 11, 0, 0, 0}, true, uint32(0), byte(0))
+	f.Add([]byte{11, 0, 4, 8, 1, 16, 1, 0, 9, 0, 1, 12, 0}, false, uint32(0), byte(7))
+	f.Add([]byte{5, 1, 0, 0, 8, 0, 0, 1, 9}, true, uint32(1), byte(4))
+	f.Fuzz(func(t *testing.T, ops []byte, polite bool, has uint32, flags byte) {
+		inBubble(t, agreed(t), members(20), func(t *testing.T, w *world) {
+			end := make(chan error, 1)
+			sid := w.broken(t, end)
+			beside := w.shop.again()
+			conn := beside.dial()
+			call := beside.call(conn, sid)
+			if polite {
+				body, err := proto.Marshal(&ampsiv1.Resume{Sid: sid[:], Blinded: has, HasSeal: flags&1 > 0, HasRelease: flags&2 > 0, HasReceipt: flags&4 > 0})
+				must(t, err)
+				_ = call.Send(&ampsiv1.Frame{Type: uint32(psi.FrameResume), Body: body}) // it may have been sent away
+			}
+			for s := (&script{bytes: ops}); len(s.bytes) > 0; {
+				_ = call.Send(s.made())
+			}
+			synctest.Wait()
+			conn.Close()
+			w.shop.away(false)
+			err := <-end
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			list, matched := outcomes(w.sessions()), len(w.accounts(w.shop, "spring"))
+			switch complete := slices.Equal(list, []string{"complete"}); {
+			case len(list) != 1 || list[0] == "open":
+				t.Errorf("on record %v", list)
+			case complete != (err == nil) || complete != (matched == 5) || !complete && matched > 0:
+				t.Errorf("on record %v, the advertiser has %v, %d accounts", list, err, matched)
+			}
+			if c := w.charged(); c.sum() > chargeOf(client.PLearns) {
+				t.Errorf("charges %+v", c)
+			}
+			if files := w.leftovers(); len(files) > 0 {
+				t.Errorf("files are left: %v", files)
+			}
+		})
+	})
 }

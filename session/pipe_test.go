@@ -264,6 +264,7 @@ type result struct {
 	h                   *holderSide
 	q                   *querierSide
 	holderErr, queryErr error
+	blinded             int // chunks that the Querier would keep, where a test counts them
 }
 
 // meet runs a session to its end on both sides. prepare may change either side

@@ -140,6 +140,11 @@ func (s *Session) offered(ctx context.Context, within time.Duration) (*channel, 
 	timer := time.NewTimer(within)
 	defer timer.Stop()
 	for {
+		select {
+		case <-s.c.GiveUp: // whoever has called is too late
+			return nil, errNotResumed
+		default:
+		}
 		if ch := s.ch.offered(); ch != nil {
 			return ch, nil
 		}

@@ -39,6 +39,7 @@ func resumed(t *testing.T, n int, wire func(stream int, a, p *pipe)) (r result) 
 	c := pair()
 	h := &holderSide{c: c.holderConfig(), in: inputs(0, n-100), seen: unseen}
 	q := &querierSide{c: c.querierConfig(), in: inputs(100, n-100), seen: unseen, count: release.Count{N: 199, Released: true}}
+	q.c.Blinded = func([]byte) error { r.blinded++; return nil }
 	a, p := newPipe()
 	wire(0, a, p)
 	gone := make(chan struct{})
@@ -67,7 +68,7 @@ func resumed(t *testing.T, n int, wire func(stream int, a, p *pipe)) (r result) 
 		})
 		return a, nil
 	}
-	r = result{h: h, q: q}
+	r.h, r.q = h, q
 	var both sync.WaitGroup
 	both.Go(func() {
 		r.holderErr = h.run(ctx, a)
@@ -143,6 +144,9 @@ func TestNoWorkIsDoneAgain(t *testing.T) {
 			}
 		}
 		r := resumed(t, n, func(stream int, a, p *pipe) { a.wire, p.wire = look(stream), look(stream) })
+		if r.blinded != 3 {
+			t.Errorf("broken at %v: %d chunks are kept for an audit", cuts, r.blinded)
+		}
 		if r.holderErr != nil || r.queryErr != nil {
 			t.Fatalf("broken at %v: holder: %v; querier: %v", cuts, r.holderErr, r.queryErr)
 		}
