@@ -27,7 +27,7 @@ type matchCommand struct {
 	Peer     string `required:"" help:"The platform's id, as the platform gave it to you."`
 	Policy   string `type:"existingfile" help:"The policy agreed with the platform, byte for byte. Default: the one that comes with Overlap."`
 	Receipt  string `type:"path" help:"Where to write the receipt. Default: AUDIENCE.receipt; in a-learns a-learns.receipt."`
-	Matches  string `type:"path" help:"Where to write the rows that matched, in every mode but p-learns: row number, the file's own id if it has one, e-mail or phone. Default: AUDIENCE.matches.csv; in a-learns a-learns.matches.csv."`
+	Matches  string `type:"path" help:"Where to write the rows that matched, in every mode but p-learns: row number, the file's own id if it has one, e-mail or phone, and the platform's label under a policy with labels; an apostrophe stands before what a spreadsheet would run. Default: AUDIENCE.matches.csv; in a-learns a-learns.matches.csv."`
 	DryRun   bool   `help:"Say what would be disclosed, and at most how long it would take. Nothing leaves this machine."`
 	JSON     bool   `help:"Report as JSON."`
 }

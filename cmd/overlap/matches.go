@@ -9,6 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/overlap-psi/overlap/audience"
 	"github.com/overlap-psi/overlap/client"
@@ -69,9 +72,30 @@ func (m *matchesFile) add(match client.Match) error {
 		line = []string{line[0], id, match.Kind}
 	}
 	if m.labels {
-		line = append(line, match.Label)
+		line = append(line, inert(match.Label))
 	}
 	return m.out.Write(line)
+}
+
+// inert returns a label that no spreadsheet runs, for it is the platform's text in a
+// file that the advertiser opens: one that begins like a formula gets an apostrophe
+// before it (OWASP, CSV Injection), and so does one that begins with an apostrophe,
+// so that whoever drops the first has the label. Spaces before a formula are no
+// hindrance to every program. The file's own ids stay as they are.
+func inert(label string) string {
+	const formula = "=+-@\t\r\n'＝＋－＠" // and their full-width forms
+	begin := strings.TrimLeftFunc(label, func(r rune) bool {
+		return r != '\t' && r != '\r' && r != '\n' && (unicode.IsSpace(r) || !unicode.IsPrint(r))
+	})
+	if begin != "" && strings.ContainsRune(formula, firstRune(begin)) {
+		return "'" + label
+	}
+	return label
+}
+
+func firstRune(s string) rune {
+	r, _ := utf8.DecodeRuneInString(s)
+	return r
 }
 
 // idOf reads on in the customer file up to a row.

