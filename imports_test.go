@@ -33,6 +33,7 @@ var rows = []row{
 	{pkg: "internal/sha512x8"},
 	{pkg: "internal/input"},
 	{pkg: "internal/merkle"},
+	{pkg: "internal/pending"},
 	{pkg: "internal/postgrestest"}, // for tests
 	{pkg: "internal/sheet"},
 	{pkg: "identifier"},
@@ -46,10 +47,10 @@ var rows = []row{
 	{pkg: "consent", imports: []string{"identifier", "internal/input", "internal/merkle"}},
 	{pkg: "consent/signal", imports: []string{"consent"}},
 	{pkg: "policy", imports: []string{"consent", "identifier", "psi", "release"}},
-	{pkg: "table", imports: []string{"psi"}},
+	{pkg: "table", imports: []string{"internal/pending", "psi"}},
 	{pkg: "audience", imports: []string{"consent", "consent/signal", "identifier", "internal/sheet"}},
 	{pkg: "ledger", imports: []string{"consent", "consent/signal", "identifier", "internal/sheet"}},
-	{pkg: "store", imports: []string{"consent", "identifier"}},
+	{pkg: "store", imports: []string{"consent", "identifier", "internal/pending"}},
 	{pkg: "receipt", imports: []string{"identity", "proto/ampsi/v1/body", "psi"}},
 	{pkg: "evidence", imports: []string{"consent", "identity", "internal/merkle", "policy", "proto/overlap", "psi", "receipt"}},
 	{pkg: "dossier", imports: []string{"audit", "consent", "evidence", "identity", "policy", "receipt"}},
@@ -59,7 +60,7 @@ var rows = []row{
 	{pkg: "server", imports: []string{"audit", "consent", "dossier", "evidence", "identity", "inquiry", "logbook", "policy", "proto", "psi", "receipt", "release", "session", "store", "table"}},
 	{pkg: "client", imports: []string{"audience", "audit", "consent", "identity", "policy", "proto", "psi", "release", "session", "table"}},
 	{pkg: "bench", tree: true, imports: []string{"internal/ristretto", "identifier", "consent", "psi", "table"}},
-	{pkg: "cmd", tree: true, imports: []string{"internal/merkle", "internal/sheet", "identifier", "identity", "release", "audit", "consent",
+	{pkg: "cmd", tree: true, imports: []string{"internal/merkle", "internal/pending", "internal/sheet", "identifier", "identity", "release", "audit", "consent",
 		"consent/signal", "policy", "audience", "ledger", "store", "receipt", "evidence", "dossier", "logbook", "inquiry", "session", "server", "client"}},
 }
 

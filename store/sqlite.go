@@ -12,6 +12,8 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver" // registers "sqlite3"
+
+	"github.com/overlap-psi/overlap/internal/pending"
 )
 
 var errPath = errors.New("store: sqlite: needs the path of a file")
@@ -122,6 +124,23 @@ func private(path string) error {
 		return fmt.Errorf("store: %w", err)
 	}
 	return nil
+}
+
+// reserveFile locks the file, which is made if need be and never removed: who found
+// it could lock what nobody else would find.
+func reserveFile(name string) (free func() error, err error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	mine, err := pending.TryLock(f)
+	if err == nil && !mine {
+		err = ErrReserved
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f.Close, nil
 }
 
 // realPath returns where the file is, wherever the process goes: connections are

@@ -6,7 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+
+	"github.com/overlap-psi/overlap/internal/pending"
 )
 
 // prefix begins the names of files that aren't to outlive their process.
@@ -22,7 +23,7 @@ type file struct {
 // so that even a killed process leaves nothing, except where the system doesn't
 // remove an open file.
 func newScratch(dir string) (*file, error) {
-	f, err := create(dir)
+	f, err := create(dir, func(dir, prefix string) (*os.File, error) { return os.CreateTemp(dir, prefix+"*") }) // 0600
 	if err != nil {
 		return nil, err
 	}
@@ -34,43 +35,18 @@ func newScratch(dir string) (*file, error) {
 
 // newPending returns a file that commit will give its name. Until it is closed
 // it is locked, for Sweep to see that it is somebody's.
-func newPending(dir string) (*file, error) {
-	for {
-		f, err := create(dir)
-		if err != nil {
-			return nil, err
-		}
-		if err := lock(f.File); err != nil {
-			f.Close()
-			return nil, fmt.Errorf("table: lock file: %w", err)
-		}
-		if f.linked() {
-			return f, nil
-		}
-		f.Close() // swept before it was locked
-	}
-}
+func newPending(dir string) (*file, error) { return create(dir, pending.Create) }
 
 // create makes dir if need be, and a file of its owner's in it.
-func create(dir string) (*file, error) {
+func create(dir string, makeFile func(dir, prefix string) (*os.File, error)) (*file, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("table: make directory: %w", err)
 	}
-	f, err := os.CreateTemp(dir, prefix+"*") // 0600
+	f, err := makeFile(dir, prefix)
 	if err != nil {
 		return nil, fmt.Errorf("table: create file: %w", err)
 	}
 	return &file{f, f.Name()}, nil
-}
-
-// linked reports whether f still is what its name stands for.
-func (f *file) linked() bool {
-	mine, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	named, err := os.Lstat(f.temporary)
-	return err == nil && os.SameFile(mine, named)
 }
 
 // commit makes the file durable and only then gives it its name. A reader finds
@@ -114,20 +90,10 @@ func Sweep(dir string) error {
 	if dir == "" {
 		dir = os.TempDir()
 	}
-	found, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := pending.Sweep(dir, prefix); err != nil {
 		return fmt.Errorf("table: sweep: %w", err)
 	}
-	var failures []error
-	for _, f := range found {
-		if !strings.HasPrefix(f.Name(), prefix) || !f.Type().IsRegular() {
-			continue
-		}
-		if err := removeAbandoned(filepath.Join(dir, f.Name())); err != nil {
-			failures = append(failures, fmt.Errorf("table: sweep: %w", err))
-		}
-	}
-	return errors.Join(failures...)
+	return nil
 }
 
 func removeIfThere(name string) error {

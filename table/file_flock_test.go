@@ -245,32 +245,6 @@ func left(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// TestSweptBeforeLock has a file swept between its making and its lock: another one
-// is made.
-func TestSweptBeforeLock(t *testing.T) {
-	dir := t.TempDir()
-	f, err := create(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if !f.linked() {
-		t.Error("a new file isn't linked")
-	}
-	if err := cmp.Or(Sweep(dir), lock(f.File)); err != nil {
-		t.Fatal(err)
-	}
-	if f.linked() {
-		t.Error("a swept file is linked")
-	}
-	if err := os.WriteFile(f.temporary, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if f.linked() {
-		t.Error("another file of its name is taken for it")
-	}
-}
-
 // TestOpenFiles checks that every way through the package closes its files.
 func TestOpenFiles(t *testing.T) {
 	if !alone(t) {

@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-package table
+package pending
 
 import (
 	"errors"
@@ -9,9 +9,18 @@ import (
 	"syscall"
 )
 
-// lock waits for the lock on f, which a sweep holds for a moment. The system
-// releases it with the process.
-func lock(f *os.File) error { return flock(f, syscall.LOCK_EX) }
+// Lock waits for the lock on f, which a sweep holds for a moment. The system
+// releases it when f is closed, and with the process.
+func Lock(f *os.File) error { return flock(f, syscall.LOCK_EX) }
+
+// TryLock takes the lock on f if nobody has it, and reports whether it did.
+func TryLock(f *os.File) (bool, error) {
+	err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return false, nil
+	}
+	return err == nil, err
+}
 
 // removeAbandoned removes a file unless it is locked or another user's.
 func removeAbandoned(name string) error {
@@ -23,11 +32,7 @@ func removeAbandoned(name string) error {
 		return err
 	}
 	defer f.Close()
-	err = flock(f, syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil
-	}
-	if err != nil {
+	if mine, err := TryLock(f); err != nil || !mine {
 		return err
 	}
 	return removeIfThere(name)

@@ -1,0 +1,64 @@
+// Package pending has files that get their name once they are whole, and locks that
+// end with the process that has them. A file of a process that was killed is known
+// by that it is not locked, and is swept.
+package pending
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Create makes a file of its owner's in dir, whose name begins with prefix. Until
+// it is closed it is locked, for Sweep to see that it is somebody's.
+func Create(dir, prefix string) (*os.File, error) {
+	for {
+		f, err := os.CreateTemp(dir, prefix+"*") // 0600
+		if err != nil {
+			return nil, err
+		}
+		if err := Lock(f); err != nil {
+			return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+		}
+		if linked(f) {
+			return f, nil
+		}
+		f.Close() // swept before it was locked
+	}
+}
+
+// linked reports whether f still is what its name stands for.
+func linked(f *os.File) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(f.Name())
+	return err == nil && os.SameFile(mine, named)
+}
+
+// Sweep removes the files in dir, whose names begin with prefix, that processes
+// which were killed have left; files of processes that are alive stay. No dir has
+// none.
+func Sweep(dir, prefix string) error {
+	found, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var failures []error
+	for _, f := range found {
+		if strings.HasPrefix(f.Name(), prefix) && f.Type().IsRegular() {
+			failures = append(failures, removeAbandoned(filepath.Join(dir, f.Name())))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+func removeIfThere(name string) error {
+	if err := os.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
