@@ -455,4 +455,9 @@ func (c *siteCheck) advertiserIsClean() {
 	if left := names(c.s.path("advertiser/state/spill")); len(left) > 0 {
 		c.t.Errorf("the advertiser's table is left: %d files", len(left))
 	}
+	for _, name := range names(c.s.dir) {
+		if strings.HasPrefix(name, matchesBegun) {
+			c.t.Errorf("a piece of the advertiser's matches is left: %s", name)
+		}
+	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/overlap-psi/overlap/audience"
 	"github.com/overlap-psi/overlap/client"
+	"github.com/overlap-psi/overlap/internal/pending"
 	"github.com/overlap-psi/overlap/internal/sheet"
 )
 
@@ -37,6 +38,9 @@ type matchesFile struct {
 	current sheet.Row
 }
 
+// matchesBegun begins the names of files of matches that are not whole.
+const matchesBegun = ".overlap-matches-"
+
 // newMatchesFile prepares the file. Of a list from standard input, which can't be
 // read twice, no ids are known.
 func newMatchesFile(path, list string, l *audience.List, labels bool) (m *matchesFile, err error) {
@@ -47,7 +51,11 @@ func newMatchesFile(path, list string, l *audience.List, labels bool) (m *matche
 			return nil, err
 		}
 	}
-	if m.f, err = os.CreateTemp(filepath.Dir(path), ".matches-*"); err != nil { // 0600
+	err = pending.Sweep(filepath.Dir(path), matchesBegun) // what a killed process left
+	if err == nil {
+		m.f, err = pending.Create(filepath.Dir(path), matchesBegun) // 0600
+	}
+	if err != nil {
 		return nil, fmt.Errorf("write matches: %w", err)
 	}
 	m.out = csv.NewWriter(m.f)
