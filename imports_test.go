@@ -35,6 +35,7 @@ var rows = []row{
 	{pkg: "internal/merkle"},
 	{pkg: "internal/pending"},
 	{pkg: "internal/postgrestest"}, // for tests
+	{pkg: "internal/required"},     // for tests
 	{pkg: "internal/sheet"},
 	{pkg: "identifier"},
 	{pkg: "identity"},

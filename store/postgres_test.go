@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/overlap-psi/overlap/internal/postgrestest"
+	"github.com/overlap-psi/overlap/internal/required"
 )
 
 // server is a PostgreSQL of this test's own, started when a test first wants it.
@@ -21,10 +22,7 @@ func newPostgres(t testing.TB) string {
 	t.Helper()
 	s, err := server()
 	if err != nil {
-		if postgrestest.Required() {
-			t.Fatalf("OVERLAP_REQUIRE=postgres: %v", err)
-		}
-		t.Skipf("no PostgreSQL: %v", err)
+		required.Skip(t, required.Postgres, "no PostgreSQL: "+err.Error())
 	}
 	wanted.Store(true)
 	url, err := s.NewSchema()

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/overlap-psi/overlap/internal/postgrestest"
+	"github.com/overlap-psi/overlap/internal/required"
 	"github.com/overlap-psi/overlap/policy"
 )
 
@@ -71,10 +72,7 @@ func postgresURL(t *testing.T) string {
 	t.Helper()
 	server, err := postgrestest.Start()
 	if err != nil {
-		if postgrestest.Required() {
-			t.Fatalf("OVERLAP_REQUIRE=postgres: %v", err)
-		}
-		t.Skipf("no PostgreSQL: %v", err)
+		required.Skip(t, required.Postgres, "no PostgreSQL: "+err.Error())
 	}
 	t.Cleanup(server.Stop)
 	url, err := server.NewSchema()

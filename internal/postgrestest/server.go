@@ -10,8 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,12 +21,6 @@ type Server struct {
 	dir     string // of its files and its socket
 	process *exec.Cmd
 	schemas atomic.Int32
-}
-
-// Required reports whether OVERLAP_REQUIRE, names with commas between them, says
-// that this machine is there to test on PostgreSQL.
-func Required() bool {
-	return slices.Contains(strings.Split(os.Getenv("OVERLAP_REQUIRE"), ","), "postgres")
 }
 
 // Start starts a server. Whoever started it stops it, and it ends with the process

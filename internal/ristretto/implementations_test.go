@@ -1,36 +1,25 @@
 package ristretto
 
 import (
-	"os"
 	"testing"
+
+	"github.com/overlap-psi/overlap/internal/required"
 )
 
 // needIFMA skips a test of the assembly where the processor or the build hasn't
-// it. OVERLAP_REQUIRE=ifma makes that a failure: on the machine that is there to
-// test it, the assembly must not go untested in silence.
+// it.
 func needIFMA(t testing.TB) {
 	t.Helper()
-	if hasIFMA {
-		return
+	if !hasIFMA {
+		required.Skip(t, required.IFMA, "AVX-512 IFMA isn't there")
 	}
-	if os.Getenv("OVERLAP_REQUIRE") == "ifma" {
-		t.Fatal("OVERLAP_REQUIRE=ifma, and AVX-512 IFMA isn't selected")
-	}
-	t.Skip("no AVX-512 IFMA")
 }
 
-// TestRequired fails for a requirement that can't be met, and for one that isn't
-// known, so that a slip of the pen doesn't pass.
-func TestRequired(t *testing.T) {
-	switch want := os.Getenv("OVERLAP_REQUIRE"); want {
-	case "":
-	case "ifma":
-		needIFMA(t)
-		if !ifma || !eight {
-			t.Error("AVX-512 IFMA is there and isn't selected")
-		}
-	default:
-		t.Errorf("OVERLAP_REQUIRE=%q is unknown", want)
+// TestSelected: what is required is also what computes.
+func TestSelected(t *testing.T) {
+	needIFMA(t)
+	if !ifma || !eight {
+		t.Error("AVX-512 IFMA is there and isn't selected")
 	}
 }
 

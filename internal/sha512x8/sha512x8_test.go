@@ -6,9 +6,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
+
+	"github.com/overlap-psi/overlap/internal/required"
 )
 
 // An implementation is a way to the same digests.
@@ -25,53 +26,15 @@ var implementations = []implementation{
 }
 
 // each runs a test for every implementation by name. One that isn't there is
-// skipped, unless OVERLAP_REQUIRE names it.
+// skipped, unless it is required.
 func each(t *testing.T, f func(t *testing.T, i implementation)) {
 	for _, i := range implementations {
 		t.Run(i.name, func(t *testing.T) {
-			must := required(t, i.name)
-			if !i.have && must {
-				t.Fatal("required, but not selected")
-			}
 			if !i.have {
-				t.Skip("this machine or build doesn't have it")
+				required.Skip(t, required.AVX512, "this machine or build doesn't have it")
 			}
 			f(t, i)
 		})
-	}
-}
-
-// required reports whether OVERLAP_REQUIRE, names with commas between them, has
-// name. A name that means nothing fails the test, so that a typing error can't
-// pass for a requirement.
-func required(t *testing.T, name string) bool {
-	found := false
-	for _, word := range strings.Split(os.Getenv("OVERLAP_REQUIRE"), ",") {
-		switch word {
-		case "", "ifma": // the kernel's, not ours
-		case "avx512":
-			found = found || word == name
-		default:
-			t.Error("OVERLAP_REQUIRE has an unknown name")
-		}
-	}
-	return found
-}
-
-func TestRequired(t *testing.T) {
-	for _, c := range []struct {
-		value string
-		want  bool
-	}{{"", false}, {"ifma", false}, {"avx512", true}, {"ifma,avx512", true}} {
-		t.Setenv("OVERLAP_REQUIRE", c.value)
-		if required(t, "avx512") != c.want {
-			t.Errorf("%q: required is %v", c.value, !c.want)
-		}
-	}
-	t.Setenv("OVERLAP_REQUIRE", "avx521")
-	var typo testing.T
-	if required(&typo, "avx512") || !typo.Failed() {
-		t.Error("an unknown name passed")
 	}
 }
 
