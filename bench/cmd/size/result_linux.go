@@ -1,5 +1,3 @@
-//go:build linux
-
 package main
 
 import (
@@ -10,7 +8,6 @@ import (
 // result is what one session took.
 type result struct {
 	n         int
-	accounts  int // that matched: exactly those in common, or measure failed
 	load      time.Duration
 	wall      time.Duration
 	platform  usage

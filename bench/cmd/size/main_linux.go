@@ -1,5 +1,3 @@
-//go:build linux
-
 // Size measures whole sessions as two companies run them: two processes of the
 // overlap binary on this machine, files of n identifiers each, half in common,
 // mutual TLS, every proof made and checked. Run it in bench/:
@@ -13,13 +11,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/overlap-psi/overlap/bench/evidence"
+	"github.com/overlap-psi/overlap/bench/market"
 )
 
 func main() {
@@ -42,12 +40,9 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	binary := filepath.Join(work, "overlap")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/overlap")
-	build.Dir = ".." // the product's own module
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return fmt.Errorf("go build: %w", err)
+	binary, err := market.Build(ctx, work)
+	if err != nil {
+		return err
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Size\n\n%s\n%s", place.Markdown("go run ./cmd/size "+strings.Join(os.Args[1:], " ")), header)
@@ -56,15 +51,15 @@ func run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("-n: %w", err)
 		}
-		m := &market{binary: binary, dir: filepath.Join(work, word), n: n}
-		r, err := m.measure(ctx)
+		folder := filepath.Join(work, word)
+		r, err := measure(ctx, binary, folder, n)
 		if err != nil {
 			return fmt.Errorf("%d identifiers: %w", n, err)
 		}
 		line := r.row()
 		fmt.Fprint(os.Stderr, line)
 		text.WriteString(line)
-		if err := os.RemoveAll(m.dir); err != nil {
+		if err := os.RemoveAll(folder); err != nil {
 			return err
 		}
 	}
