@@ -82,6 +82,20 @@ type Hold struct {
 	Until    time.Time `json:"until"`  // in UTC and whole seconds
 }
 
+// Manifest says that a table is published from now on (PROTOCOL.md §7.4).
+type Manifest struct {
+	TableID  Hash   `json:"table_id"`
+	Manifest Hash   `json:"manifest"` // SHA-256 of the body of MANIFEST
+	Policy   Hash   `json:"policy"`   // that its people were admitted under
+	Epoch    uint64 `json:"epoch"`
+}
+
+// KeyDestroyed says that a published table's key is gone: nobody can be answered
+// under it any more.
+type KeyDestroyed struct {
+	TableID Hash `json:"table_id"`
+}
+
 // Access says that somebody inside the company has looked at results. It belongs
 // in the private log.
 type Access struct {
@@ -102,6 +116,9 @@ func (Incident) Kind() Kind { return "incident" }
 func (Hold) Kind() Kind     { return "hold" }
 func (Access) Kind() Kind   { return "access" }
 
+func (Manifest) Kind() Kind     { return "manifest" }
+func (KeyDestroyed) Kind() Kind { return "key_destroyed" }
+
 func (b Policy) valid() bool {
 	return named(b.Hash, b.Document, b.Signer) && b.Version > 0
 }
@@ -109,6 +126,9 @@ func (b Policy) valid() bool {
 func (b Snapshot) valid() bool {
 	return named(b.SID, b.ConsentRoot, b.Policy) && b.ConsentSize > 0
 }
+
+func (b Manifest) valid() bool     { return named(b.TableID, b.Manifest, b.Policy) }
+func (b KeyDestroyed) valid() bool { return named(b.TableID) }
 
 func (b Matched) valid() bool { return named(b.SID, b.Commitment) }
 

@@ -57,7 +57,7 @@ type Event struct {
 }
 
 // Body is one of the types Policy, Snapshot, Matched, Session, Release, Erasure,
-// Incident, Hold and Access.
+// Incident, Hold, Manifest, KeyDestroyed and Access.
 type Body interface {
 	Kind() Kind
 	valid() bool
@@ -120,6 +120,9 @@ var bodies = map[Kind]func([]byte) (Body, bool){
 	Incident{}.Kind(): bodyOf[Incident],
 	Hold{}.Kind():     bodyOf[Hold],
 	Access{}.Kind():   bodyOf[Access],
+
+	Manifest{}.Kind():     bodyOf[Manifest],
+	KeyDestroyed{}.Kind(): bodyOf[KeyDestroyed],
 }
 
 func bodyOf[T Body](text []byte) (Body, bool) {

@@ -31,6 +31,8 @@ var samples = []struct {
 	{Access{"privacy desk", "request 7 <a&b>", "matches", 12, nil}, `{"who":"privacy desk","reason":"request 7 \u003ca\u0026b\u003e","what":"matches","rows":12}`},
 	{Access{"privacy desk", "why", "matches", 0, new(h(3))}, `{"who":"privacy desk","reason":"why","what":"matches","rows":0,"sid":"$3"}`},
 	{Matched{h(1), h(2)}, `{"sid":"$1","commitment":"$2"}`},
+	{Manifest{h(1), h(2), h(3), 2943}, `{"table_id":"$1","manifest":"$2","policy":"$3","epoch":2943}`},
+	{KeyDestroyed{h(1)}, `{"table_id":"$1"}`},
 }
 
 func entryOf(kind Kind, body string) []byte {
@@ -59,7 +61,7 @@ func TestEvents(t *testing.T) {
 			t.Errorf("no sample of %s", kind)
 		}
 	}
-	if len(bodies) != 9 {
+	if len(bodies) != 11 {
 		t.Errorf("%d kinds: is the new one private or public?", len(bodies))
 	}
 }

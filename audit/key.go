@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -61,6 +62,10 @@ func (s Signer) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.Name()) }
 
 // LogValue logs the name.
 func (s Signer) LogValue() slog.Value { return slog.StringValue(s.Name()) }
+
+// PublicName returns the name of the public log of the company with the id: what
+// its checkpoints begin with.
+func PublicName(company Hash) string { return "overlap/" + hex.EncodeToString(company[:]) + "/log" }
 
 // NewVerifier returns what checks the checkpoints of the log of the given name.
 func NewVerifier(name string, key ed25519.PublicKey) (note.Verifier, error) {

@@ -49,7 +49,7 @@ func Open(dir string, i *identity.Identity, db *store.DB) (*Book, error) {
 
 // PublicName returns the name of a platform's public log, and AccessName that of
 // its access log: what their checkpoints begin with.
-func PublicName(id identity.ID) string { return "overlap/" + id.String() + "/log" }
+func PublicName(id identity.ID) string { return audit.PublicName(audit.Hash(id)) }
 
 // AccessName is said with PublicName.
 func AccessName(id identity.ID) string { return "overlap/" + id.String() + "/access" }

@@ -238,6 +238,11 @@ func (p *packer) finish() error {
 	return p.flush()
 }
 
+// ShardsEnd returns the shard after the last of a body, as Shards makes it.
+func ShardsEnd(body []byte) int {
+	return int(binary.BigEndian.Uint16(body)) + int(binary.BigEndian.Uint32(body[2:]))
+}
+
 // ShardReader decodes a published table, body by body, as a peer or a file gives
 // them. It refuses what is out of order, and more entries than were declared.
 // The order of tokens and the root are psi.TableHash's to check.
