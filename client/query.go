@@ -107,7 +107,7 @@ func (r *run) ask(ctx context.Context, size uint64) (err error) {
 		if err := r.join(ctx); err != nil {
 			return err
 		}
-		if err := s.SendClaims(ctx, r.outputs.Sorted(ctx, r.matches.All(), session.ClaimChunk())); err != nil {
+		if err := s.SendClaims(ctx, r.outputs.Sorted(ctx, r.matches.All(), s.ClaimChunk())); err != nil {
 			return err
 		}
 	}

@@ -27,10 +27,11 @@ const (
 	FrameResume    FrameType = 11
 	FrameManifest  FrameType = 12
 	FrameShards    FrameType = 13
+	FrameProof     FrameType = 14
 )
 
 var frameNames = [...]string{"HELLO", "OPEN_Q", "OPEN_H", "BLINDED", "EVALUATED", "TABLE", "CLAIMS",
-	"RELEASE", "RECEIPT", "ABORT", "SEAL", "RESUME", "MANIFEST", "SHARDS"}
+	"RELEASE", "RECEIPT", "ABORT", "SEAL", "RESUME", "MANIFEST", "SHARDS", "PROOF"}
 
 func (t FrameType) String() string {
 	if int(t) < len(frameNames) {

@@ -68,7 +68,7 @@ func TestFrameTypes(t *testing.T) {
 	signed := map[FrameType]bool{FrameOpenQ: true, FrameOpenH: true, FrameRelease: true, FrameReceipt: true,
 		FrameSeal: true, FrameManifest: true}
 	names := []string{"HELLO", "OPEN_Q", "OPEN_H", "BLINDED", "EVALUATED", "TABLE", "CLAIMS", "RELEASE", "RECEIPT",
-		"ABORT", "SEAL", "RESUME", "MANIFEST", "SHARDS", "frame type 14", "frame type 15"}
+		"ABORT", "SEAL", "RESUME", "MANIFEST", "SHARDS", "PROOF", "frame type 15"}
 	for i, name := range names {
 		f := FrameType(i)
 		if f.String() != name || f.Signed() != signed[f] {

@@ -15,6 +15,7 @@ type Params struct {
 	Window     int        // chunks in flight, the policy's window
 	TokenLen   int        // bytes, 11 to 32
 	LabelLen   int        // bytes, 2 to MaxLabelLen; 0 means that entries are tokens
+	Published  bool       // the Querier has the table already, and no TABLE comes (PROTOCOL.md §7.4)
 	Claims     bool       // CLAIMS follow the table, as in MUTUAL_A and MUTUAL_P
 	Queries    uint64     // q̂, padded
 	Entries    uint64     // n̂, padded
@@ -110,9 +111,9 @@ func (r *round) Transcript() [64]byte { return r.th.th }
 // bytes a frame, two frames for each chunk of questions, then the table's.
 func (r *round) Digests() []FrameDigest { return slices.Clone(r.th.digests) }
 
-// Seal moves on from the last EVALUATED to the table. The Querier calls it when
-// it sends SEAL with its own transcript; the Holder with the transcript in the
-// SEAL it received. A difference wraps AbortTranscript.
+// Seal moves on from the last EVALUATED to the table, or past a published one. The
+// Querier calls it when it sends SEAL with its own transcript; the Holder with the
+// transcript in the SEAL it received. A difference wraps AbortTranscript.
 func (r *round) Seal(th [64]byte) error {
 	if err := r.in(evaluated, "SEAL"); err != nil {
 		return err
@@ -121,6 +122,9 @@ func (r *round) Seal(th [64]byte) error {
 		return r.fail(fmt.Errorf("psi: SEAL has another transcript: %w", AbortTranscript))
 	}
 	r.state = sealed
+	if r.p.Published {
+		r.state = tableDone
+	}
 	return nil
 }
 

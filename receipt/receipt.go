@@ -19,12 +19,13 @@ import (
 // What version 1 of the protocol fixes in the Terms that both companies sign
 // (PROTOCOL.md §5.2).
 const (
-	Version      = 1
-	Suite        = 0x0001 // ristretto255, SHA-512
-	Purpose      = 0x01   // advertising audience
-	PartyA       = 1
-	PartyP       = 2
-	TableSession = 1
+	Version        = 1
+	Suite          = 0x0001 // ristretto255, SHA-512
+	Purpose        = 0x01   // advertising audience
+	PartyA         = 1
+	PartyP         = 2
+	TableSession   = 1
+	TablePublished = 2
 )
 
 // OpenLife is how long an OPEN is good for: its sender's clock is that much

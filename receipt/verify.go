@@ -303,7 +303,7 @@ func (r *Receipt) opened(b *bodies) []claim {
 		{bytes.Equal(t.GetQuerierId(), querier[:]) && bytes.Equal(t.GetHolderId(), holder[:]), "the keys are not those of the companies named"},
 		{mode.Valid() && t.GetMode() == uint32(mode) && t.GetQuerierParty() == querierParty && t.GetHolderParty() == holderParty, "mode and parties are not those of this version"},
 		{t.GetVersion() == Version && t.GetSuite() == Suite && t.GetPurpose() == Purpose, "version, suite or purpose is not of this version"},
-		{t.GetTableKind() == TableSession && t.GetRelease() == mode.Releases() && t.GetClaims() == mode.Claims(), "table, release or claims are not those of the mode"},
+		{b.validTable() && t.GetRelease() == mode.Releases() && t.GetClaims() == mode.Claims(), "table, release or claims are not those of the mode"},
 		{validLabelLen(mode, t.GetLabelLen()), "labels are not of a length that the mode has"},
 		{ValidAudience(mode, t.GetAudience()), "the audience is not one of the mode"},
 		{len(b.openQ.GetConsentRoot())+len(b.openH.GetConsentRoot()) == 32, "a consent root belongs in the platform's OPEN, and there only"},
@@ -320,6 +320,18 @@ func (r *Receipt) opened(b *bodies) []claim {
 // tells of its accounts where it is asked, and nobody elsewhere (PROTOCOL.md §7.3).
 func validLabelLen(mode psi.Mode, n uint32) bool {
 	return n == 0 || mode.AdvertiserAsks() && n <= psi.MaxLabelLen && psi.CheckLabelLen(int(n)) == nil
+}
+
+// validTable reports whether the table is one of the session, or a published one
+// of a platform, which names its manifest.
+func (b *bodies) validTable() bool {
+	switch b.openQ.GetTerms().GetTableKind() {
+	case TableSession:
+		return len(b.openH.GetManifestHash()) == 0
+	case TablePublished:
+		return b.mode().AdvertiserAsks() && len(b.openH.GetManifestHash()) == 32
+	}
+	return false
 }
 
 func (b *bodies) ended() []claim {

@@ -44,7 +44,7 @@ func (r *run) claim(ctx context.Context, c *dossier.Commitment) error {
 	if _, err := r.putAudience(ctx, matches, c); err != nil {
 		return err
 	}
-	if err := r.session.SendClaims(ctx, r.outputs.Sorted(ctx, matches.All(), session.ClaimChunk())); err != nil {
+	if err := r.session.SendClaims(ctx, r.outputs.Sorted(ctx, matches.All(), r.session.ClaimChunk())); err != nil {
 		return err
 	}
 	return r.session.CloseQuerier(ctx)

@@ -8,7 +8,7 @@ import (
 )
 
 // ClaimChunk is the number of claims in a full CLAIMS frame.
-func ClaimChunk() int { return psi.ClaimChunk(TokenLen) }
+func (s *Session) ClaimChunk() int { return psi.ClaimChunk(s.tokenLen()) }
 
 // SendClaims tells the Holder, as the Querier, which entries matched: outputs in
 // increasing order of their tokens, each once, ClaimChunk of them at a time and
@@ -22,7 +22,7 @@ func (s *Session) SendClaims(ctx context.Context, claims iter.Seq2[[]psi.Output,
 		}
 		return s.ch.send(ctx, f)
 	}
-	s.ch.reread[psi.FrameClaims] = frames(ended(claims, ClaimChunk()), s.querier.ClaimAgain)
+	s.ch.reread[psi.FrameClaims] = frames(ended(claims, s.ClaimChunk()), s.querier.ClaimAgain)
 	done := uint64(0)
 	s.progress(StepClaims, 0, 0)
 	for outs, err := range claims {

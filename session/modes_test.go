@@ -225,7 +225,7 @@ func (c *company) ask(ctx context.Context, s *Session) error {
 			matched = c.forge(matched)
 		}
 		if err := s.SendClaims(ctx, func(yield func([]psi.Output, error) bool) {
-			for chunk := range slices.Chunk(matched, ClaimChunk()) {
+			for chunk := range slices.Chunk(matched, s.ClaimChunk()) {
 				if !yield(chunk, nil) {
 					return
 				}

@@ -20,12 +20,13 @@ import (
 
 // What version 1 of the protocol fixes (PROTOCOL.md §2, §5.4, §7.4).
 const (
-	version      = receipt.Version
-	suite        = receipt.Suite
-	purpose      = receipt.Purpose
-	partyA       = receipt.PartyA
-	partyP       = receipt.PartyP
-	tableSession = receipt.TableSession
+	version        = receipt.Version
+	suite          = receipt.Suite
+	purpose        = receipt.Purpose
+	partyA         = receipt.PartyA
+	partyP         = receipt.PartyP
+	tableSession   = receipt.TableSession
+	tablePublished = receipt.TablePublished
 )
 
 // TokenLen is the length in bytes of a token in a session table (PROTOCOL.md §9).
@@ -52,7 +53,11 @@ func Ask(ctx context.Context, st Stream, c Config, mode psi.Mode, audience strin
 	if !slices.Contains(c.Policy.Modes, mode) {
 		return nil, fmt.Errorf("session: the policy does not allow this mode: %w", psi.AbortTerms)
 	}
+	if c.Published != nil && !mayBePublished(c.Policy, mode) {
+		return nil, fmt.Errorf("session: there are no published tables in this mode, nor with labels: %w", psi.AbortTerms)
+	}
 	s := newSession(st, c, partyA)
+	s.published = c.Published
 	s.in(mode, audience)
 	hash := c.Policy.Hash()
 	hello := &ampsiv1.Hello{
@@ -62,7 +67,8 @@ func Ask(ctx context.Context, st Stream, c Config, mode psi.Mode, audience strin
 		Universe:   c.Policy.Universe,
 		Classes:    s.classes(),
 		LabelLen:   uint32(s.LabelLen()),
-		TableKind:  tableSession,
+		TableKind:  s.tableKind(),
+		TableId:    s.published.id(),
 		Release:    mode.Releases(),
 		Audience:   audience,
 	}
@@ -110,6 +116,11 @@ func (s *Session) readHello(ctx context.Context) error {
 		s.resumeSID = (*[32]byte)(hello.GetResumeSid())
 		return nil
 	}
+	if hello.GetTableKind() == tablePublished {
+		if s.published, err = s.c.Offer([32]byte(hello.GetTableId())); err != nil {
+			return err
+		}
+	}
 	s.in(psi.Mode(hello.GetMode()), hello.GetAudience())
 	return nil
 }
@@ -134,7 +145,7 @@ func (s *Session) checkHello(h *ampsiv1.Hello) error {
 		return refuse("set of classes", psi.AbortTerms)
 	case h.GetLabelLen() != labelLen(s.c.Policy, mode):
 		return refuse("length of labels", psi.AbortTerms)
-	case h.GetTableKind() != tableSession || len(h.GetTableId()) > 0:
+	case !s.validTable(h):
 		return refuse("kind of table", psi.AbortTerms)
 	case h.GetRelease() != mode.Releases():
 		return refuse("release", psi.AbortTerms)
@@ -204,7 +215,7 @@ func (s *Session) wantTerms(audience string) *ampsiv1.Terms {
 		Purpose:      purpose,
 		Classes:      s.classes(),
 		ChunkElems:   psi.ChunkElems,
-		TokenLen:     TokenLen,
+		TokenLen:     uint32(s.tokenLen()),
 		LabelLen:     uint32(s.LabelLen()),
 		QuerierId:    querier[:],
 		HolderId:     holder[:],
@@ -212,7 +223,7 @@ func (s *Session) wantTerms(audience string) *ampsiv1.Terms {
 		HolderParty:  holderParty,
 		PolicyHash:   hash[:],
 		Universe:     s.c.Policy.Universe,
-		TableKind:    tableSession,
+		TableKind:    s.tableKind(),
 		Release:      s.mode.Releases(),
 		Claims:       s.mode.Claims(),
 		Audience:     audience,
@@ -288,7 +299,7 @@ func (s *Session) checkSizes(queries, entries uint64) error {
 			return fmt.Errorf("session: OPEN declares more than the policy allows in a session: %w", psi.AbortBudget)
 		}
 	}
-	return psi.CheckTokenLen(TokenLen, queries, entries)
+	return psi.CheckTokenLen(s.tokenLen(), queries, entries)
 }
 
 // OpenQ opens the session as the Querier, which will ask queries (padded)
@@ -352,17 +363,18 @@ func (s *Session) OpenH(ctx context.Context, key *psi.Key, entries uint64, root 
 	hash := s.OpenQHash()
 	pk := key.Public().Bytes()
 	f, err := s.sendSigned(ctx, psi.FrameOpenH, &ampsiv1.OpenH{
-		Terms:       s.terms,
-		Nonce:       nonce(),
-		NotAfter:    uint64(s.c.Now().Add(openLife).Unix()),
-		OpenQHash:   hash[:],
-		PkS:         pk[:],
-		TableId:     s.tableID[:],
-		TableRoot:   root[:],
-		NHat:        entries,
-		ConsentRoot: s.ownConsent(&from.Root),
-		ConsentSize: from.Size,
-		TlsExporter: s.c.Peer.Exporter,
+		Terms:        s.terms,
+		Nonce:        nonce(),
+		NotAfter:     uint64(s.c.Now().Add(openLife).Unix()),
+		OpenQHash:    hash[:],
+		PkS:          pk[:],
+		TableId:      s.tableID[:],
+		TableRoot:    root[:],
+		NHat:         entries,
+		ConsentRoot:  s.ownConsent(&from.Root),
+		ConsentSize:  from.Size,
+		TlsExporter:  s.c.Peer.Exporter,
+		ManifestHash: s.published.hash(),
 	})
 	if err != nil {
 		return err
@@ -393,8 +405,10 @@ func (s *Session) ReadOpenH(ctx context.Context, seed *psi.Seed, seen Replay) er
 		return fmt.Errorf("session: OPEN_H answers another OPEN_Q: %w", psi.AbortReplay)
 	case len(m.GetTableId()) != 32 || len(m.GetTableRoot()) != tlog.HashSize || len(m.GetPkS()) != len(psi.Element{}):
 		return fmt.Errorf("session: OPEN_H has a field of another length: %w", psi.AbortMalformed)
-	case len(m.GetManifestHash()) != 0:
-		return fmt.Errorf("session: OPEN_H has a field that this mode does not have: %w", psi.AbortTerms)
+	case s.published == nil && len(m.GetManifestHash()) != 0:
+		return fmt.Errorf("session: OPEN_H names a manifest, and the table is this session's: %w", psi.AbortTerms)
+	case s.published != nil && !s.published.matches(m):
+		return fmt.Errorf("session: OPEN_H is of another table than was asked about: %w", psi.AbortTable)
 	}
 	if err := s.checkConsent(m.GetConsentRoot()); err != nil {
 		return err
@@ -434,8 +448,9 @@ func (s *Session) opened(f psi.Frame, public *psi.PublicKey, entries uint64, roo
 		SID:        psi.SessionID(s.record.OpenQ, s.record.OpenH),
 		ChunkElems: psi.ChunkElems,
 		Window:     int(s.c.Policy.Window),
-		TokenLen:   TokenLen,
+		TokenLen:   s.tokenLen(),
 		LabelLen:   s.params.LabelLen,
+		Published:  s.published != nil,
 		Claims:     s.mode.Claims(),
 		Queries:    s.params.Queries,
 		Entries:    entries,

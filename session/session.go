@@ -15,7 +15,7 @@
 //	Evaluate          ◀─────      BLINDED     Query
 //	                  EVALUATED   ─────▶
 //	ReadSeal          ◀─────      SEAL        Seal
-//	SendTable         TABLE       ─────▶      ReadTable
+//	SendTable         TABLE       ─────▶      ReadTable       unless it is published
 //	ReadClaims        ◀─────      CLAIMS      SendClaims      MUTUAL_A, MUTUAL_P
 //	ReadRelease       ◀─────      RELEASE     SendRelease     P_LEARNS
 //	CloseHolder       ◀─────      RECEIPT     CloseQuerier
@@ -69,6 +69,12 @@ type Config struct {
 	// for the advertiser to call again when a call broke. Once it is closed,
 	// nothing is waited for any more.
 	GiveUp <-chan struct{}
+	// Published, if not nil, is the table that the advertiser has verified and asks
+	// to be asked about, in A_LEARNS or MUTUAL_A (PROTOCOL.md §7.4).
+	Published *Published
+	// Offer, if not nil, returns the platform's published table of an id, as an
+	// advertiser asks for one. Its error should wrap psi.AbortTable.
+	Offer func(tableID [32]byte) (*Published, error)
 }
 
 // Step names a long step of a session for progress reports.
@@ -99,6 +105,7 @@ type Session struct {
 	tableID     [32]byte
 	started     time.Time
 	lastTable   time.Time
+	published   *Published // nil: the Holder sends its table
 	querier     *psi.Querier
 	holder      *psi.Holder
 
@@ -119,9 +126,12 @@ func (s *Session) in(mode psi.Mode, audience string) {
 	if mode.AdvertiserAsks() == (s.party == partyA) {
 		s.role = psi.SenderQuerier
 	}
-	s.params.TokenLen = TokenLen
+	s.params.TokenLen = s.tokenLen()
 	s.params.LabelLen = int(labelLen(s.c.Policy, mode))
-	if s.role == psi.SenderHolder {
+	switch {
+	case s.published != nil:
+		s.tableID = s.published.TableID
+	case s.role == psi.SenderHolder:
 		rand.Read(s.tableID[:])
 	}
 	s.terms = s.wantTerms(audience)

@@ -34,24 +34,30 @@ type Release = body.Release
 type Receipt = body.Receipt
 type Seal = body.Seal
 type Resume = body.Resume
+type Manifest = body.Manifest
+type TableRequest = body.TableRequest
 type Record = body.Record
 
 var File_ampsi_v1_ampsi_proto protoreflect.FileDescriptor
 
 const file_ampsi_v1_ampsi_proto_rawDesc = "" +
 	"\n" +
-	"\x14ampsi/v1/ampsi.proto\x12\bampsi.v1\x1a\x18ampsi/v1/body/body.proto28\n" +
+	"\x14ampsi/v1/ampsi.proto\x12\bampsi.v1\x1a\x18ampsi/v1/body/body.proto2m\n" +
 	"\x05Match\x12/\n" +
-	"\aSession\x12\x0f.ampsi.v1.Frame\x1a\x0f.ampsi.v1.Frame(\x010\x01B7Z5github.com/overlap-psi/overlap/proto/ampsi/v1;ampsiv1P\x00b\x06proto3"
+	"\aSession\x12\x0f.ampsi.v1.Frame\x1a\x0f.ampsi.v1.Frame(\x010\x01\x123\n" +
+	"\x06Tables\x12\x16.ampsi.v1.TableRequest\x1a\x0f.ampsi.v1.Frame0\x01B7Z5github.com/overlap-psi/overlap/proto/ampsi/v1;ampsiv1P\x00b\x06proto3"
 
 var file_ampsi_v1_ampsi_proto_goTypes = []any{
-	(*body.Frame)(nil), // 0: ampsi.v1.Frame
+	(*body.Frame)(nil),        // 0: ampsi.v1.Frame
+	(*body.TableRequest)(nil), // 1: ampsi.v1.TableRequest
 }
 var file_ampsi_v1_ampsi_proto_depIdxs = []int32{
 	0, // 0: ampsi.v1.Match.Session:input_type -> ampsi.v1.Frame
-	0, // 1: ampsi.v1.Match.Session:output_type -> ampsi.v1.Frame
-	1, // [1:2] is the sub-list for method output_type
-	0, // [0:1] is the sub-list for method input_type
+	1, // 1: ampsi.v1.Match.Tables:input_type -> ampsi.v1.TableRequest
+	0, // 2: ampsi.v1.Match.Session:output_type -> ampsi.v1.Frame
+	0, // 3: ampsi.v1.Match.Tables:output_type -> ampsi.v1.Frame
+	2, // [2:4] is the sub-list for method output_type
+	0, // [0:2] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name

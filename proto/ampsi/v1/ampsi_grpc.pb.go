@@ -23,6 +23,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	Match_Session_FullMethodName = "/ampsi.v1.Match/Session"
+	Match_Tables_FullMethodName  = "/ampsi.v1.Match/Tables"
 )
 
 // MatchClient is the client API for Match service.
@@ -35,6 +36,9 @@ type MatchClient interface {
 	// Session runs one session of the protocol. The stream carries the frames of
 	// both sides in the order of §8.1 and ends with OK after the last RECEIPT.
 	Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[body.Frame, body.Frame], error)
+	// Tables sends the published table that the platform has for the caller's
+	// policy: MANIFEST, PROOF, then SHARDS from first_shard on (§7.4).
+	Tables(ctx context.Context, in *body.TableRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[body.Frame], error)
 }
 
 type matchClient struct {
@@ -58,6 +62,25 @@ func (c *matchClient) Session(ctx context.Context, opts ...grpc.CallOption) (grp
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Match_SessionClient = grpc.BidiStreamingClient[body.Frame, body.Frame]
 
+func (c *matchClient) Tables(ctx context.Context, in *body.TableRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[body.Frame], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Match_ServiceDesc.Streams[1], Match_Tables_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[body.TableRequest, body.Frame]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Match_TablesClient = grpc.ServerStreamingClient[body.Frame]
+
 // MatchServer is the server API for Match service.
 // All implementations must embed UnimplementedMatchServer
 // for forward compatibility.
@@ -68,6 +91,9 @@ type MatchServer interface {
 	// Session runs one session of the protocol. The stream carries the frames of
 	// both sides in the order of §8.1 and ends with OK after the last RECEIPT.
 	Session(grpc.BidiStreamingServer[body.Frame, body.Frame]) error
+	// Tables sends the published table that the platform has for the caller's
+	// policy: MANIFEST, PROOF, then SHARDS from first_shard on (§7.4).
+	Tables(*body.TableRequest, grpc.ServerStreamingServer[body.Frame]) error
 	mustEmbedUnimplementedMatchServer()
 }
 
@@ -80,6 +106,9 @@ type UnimplementedMatchServer struct{}
 
 func (UnimplementedMatchServer) Session(grpc.BidiStreamingServer[body.Frame, body.Frame]) error {
 	return status.Error(codes.Unimplemented, "method Session not implemented")
+}
+func (UnimplementedMatchServer) Tables(*body.TableRequest, grpc.ServerStreamingServer[body.Frame]) error {
+	return status.Error(codes.Unimplemented, "method Tables not implemented")
 }
 func (UnimplementedMatchServer) mustEmbedUnimplementedMatchServer() {}
 func (UnimplementedMatchServer) testEmbeddedByValue()               {}
@@ -109,6 +138,17 @@ func _Match_Session_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Match_SessionServer = grpc.BidiStreamingServer[body.Frame, body.Frame]
 
+func _Match_Tables_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(body.TableRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MatchServer).Tables(m, &grpc.GenericServerStream[body.TableRequest, body.Frame]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Match_TablesServer = grpc.ServerStreamingServer[body.Frame]
+
 // Match_ServiceDesc is the grpc.ServiceDesc for Match service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -122,6 +162,11 @@ var Match_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _Match_Session_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "Tables",
+			Handler:       _Match_Tables_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "ampsi/v1/ampsi.proto",

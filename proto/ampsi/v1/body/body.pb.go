@@ -966,6 +966,216 @@ func (x *Resume) GetHasReceipt() bool {
 	return false
 }
 
+// Manifest is the platform's signature over a published table (type 12).
+type Manifest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	HolderId      []byte                 `protobuf:"bytes,1,opt,name=holder_id,json=holderId,proto3" json:"holder_id,omitempty"`           // 32
+	TableId       []byte                 `protobuf:"bytes,2,opt,name=table_id,json=tableId,proto3" json:"table_id,omitempty"`              // 32 random
+	PkS           []byte                 `protobuf:"bytes,3,opt,name=pk_s,json=pkS,proto3" json:"pk_s,omitempty"`                          // 32, of the epoch
+	Purpose       uint32                 `protobuf:"varint,4,opt,name=purpose,proto3" json:"purpose,omitempty"`                            // 0x01
+	Classes       []byte                 `protobuf:"bytes,5,opt,name=classes,proto3" json:"classes,omitempty"`                             // one byte each, 1–16, strictly increasing
+	TokenLen      uint32                 `protobuf:"varint,6,opt,name=token_len,json=tokenLen,proto3" json:"token_len,omitempty"`          // §9
+	LabelLen      uint32                 `protobuf:"varint,7,opt,name=label_len,json=labelLen,proto3" json:"label_len,omitempty"`          // 0 or 2–480
+	NHat          uint64                 `protobuf:"varint,8,opt,name=n_hat,json=nHat,proto3" json:"n_hat,omitempty"`                      // padded number of entries
+	TableRoot     []byte                 `protobuf:"bytes,9,opt,name=table_root,json=tableRoot,proto3" json:"table_root,omitempty"`        // 32
+	ConsentRoot   []byte                 `protobuf:"bytes,10,opt,name=consent_root,json=consentRoot,proto3" json:"consent_root,omitempty"` // 32
+	NotBefore     uint64                 `protobuf:"varint,11,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`      // Unix seconds
+	NotAfter      uint64                 `protobuf:"varint,12,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	Universe      string                 `protobuf:"bytes,13,opt,name=universe,proto3" json:"universe,omitempty"`
+	ConsentSize   uint64                 `protobuf:"varint,14,opt,name=consent_size,json=consentSize,proto3" json:"consent_size,omitempty"` // leaves of the consent tree, a padded size
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Manifest) Reset() {
+	*x = Manifest{}
+	mi := &file_ampsi_v1_body_body_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Manifest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Manifest) ProtoMessage() {}
+
+func (x *Manifest) ProtoReflect() protoreflect.Message {
+	mi := &file_ampsi_v1_body_body_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
+func (*Manifest) Descriptor() ([]byte, []int) {
+	return file_ampsi_v1_body_body_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Manifest) GetHolderId() []byte {
+	if x != nil {
+		return x.HolderId
+	}
+	return nil
+}
+
+func (x *Manifest) GetTableId() []byte {
+	if x != nil {
+		return x.TableId
+	}
+	return nil
+}
+
+func (x *Manifest) GetPkS() []byte {
+	if x != nil {
+		return x.PkS
+	}
+	return nil
+}
+
+func (x *Manifest) GetPurpose() uint32 {
+	if x != nil {
+		return x.Purpose
+	}
+	return 0
+}
+
+func (x *Manifest) GetClasses() []byte {
+	if x != nil {
+		return x.Classes
+	}
+	return nil
+}
+
+func (x *Manifest) GetTokenLen() uint32 {
+	if x != nil {
+		return x.TokenLen
+	}
+	return 0
+}
+
+func (x *Manifest) GetLabelLen() uint32 {
+	if x != nil {
+		return x.LabelLen
+	}
+	return 0
+}
+
+func (x *Manifest) GetNHat() uint64 {
+	if x != nil {
+		return x.NHat
+	}
+	return 0
+}
+
+func (x *Manifest) GetTableRoot() []byte {
+	if x != nil {
+		return x.TableRoot
+	}
+	return nil
+}
+
+func (x *Manifest) GetConsentRoot() []byte {
+	if x != nil {
+		return x.ConsentRoot
+	}
+	return nil
+}
+
+func (x *Manifest) GetNotBefore() uint64 {
+	if x != nil {
+		return x.NotBefore
+	}
+	return 0
+}
+
+func (x *Manifest) GetNotAfter() uint64 {
+	if x != nil {
+		return x.NotAfter
+	}
+	return 0
+}
+
+func (x *Manifest) GetUniverse() string {
+	if x != nil {
+		return x.Universe
+	}
+	return ""
+}
+
+func (x *Manifest) GetConsentSize() uint64 {
+	if x != nil {
+		return x.ConsentSize
+	}
+	return 0
+}
+
+// TableRequest asks for a published table.
+type TableRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TableId       []byte                 `protobuf:"bytes,1,opt,name=table_id,json=tableId,proto3" json:"table_id,omitempty"` // 32, or empty: the table now valid for the caller's policy
+	Universe      string                 `protobuf:"bytes,2,opt,name=universe,proto3" json:"universe,omitempty"`
+	FirstShard    uint32                 `protobuf:"varint,3,opt,name=first_shard,json=firstShard,proto3" json:"first_shard,omitempty"` // where a broken download goes on; 0: from the beginning
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TableRequest) Reset() {
+	*x = TableRequest{}
+	mi := &file_ampsi_v1_body_body_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TableRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TableRequest) ProtoMessage() {}
+
+func (x *TableRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ampsi_v1_body_body_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TableRequest.ProtoReflect.Descriptor instead.
+func (*TableRequest) Descriptor() ([]byte, []int) {
+	return file_ampsi_v1_body_body_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *TableRequest) GetTableId() []byte {
+	if x != nil {
+		return x.TableId
+	}
+	return nil
+}
+
+func (x *TableRequest) GetUniverse() string {
+	if x != nil {
+		return x.Universe
+	}
+	return ""
+}
+
+func (x *TableRequest) GetFirstShard() uint32 {
+	if x != nil {
+		return x.FirstShard
+	}
+	return 0
+}
+
 // Record is what a receipt file holds and a log commits to.
 type Record struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -985,7 +1195,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_ampsi_v1_body_body_proto_msgTypes[9]
+	mi := &file_ampsi_v1_body_body_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -997,7 +1207,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_ampsi_v1_body_body_proto_msgTypes[9]
+	mi := &file_ampsi_v1_body_body_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1010,7 +1220,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_ampsi_v1_body_body_proto_rawDescGZIP(), []int{9}
+	return file_ampsi_v1_body_body_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Record) GetOpenQ() []byte {
@@ -1188,7 +1398,30 @@ const file_ampsi_v1_body_body_proto_rawDesc = "" +
 	"\vhas_release\x18\a \x01(\bR\n" +
 	"hasRelease\x12\x1f\n" +
 	"\vhas_receipt\x18\b \x01(\bR\n" +
-	"hasReceipt\"\xa3\x02\n" +
+	"hasReceipt\"\x95\x03\n" +
+	"\bManifest\x12\x1b\n" +
+	"\tholder_id\x18\x01 \x01(\fR\bholderId\x12\x19\n" +
+	"\btable_id\x18\x02 \x01(\fR\atableId\x12\x11\n" +
+	"\x04pk_s\x18\x03 \x01(\fR\x03pkS\x12\x18\n" +
+	"\apurpose\x18\x04 \x01(\rR\apurpose\x12\x18\n" +
+	"\aclasses\x18\x05 \x01(\fR\aclasses\x12\x1b\n" +
+	"\ttoken_len\x18\x06 \x01(\rR\btokenLen\x12\x1b\n" +
+	"\tlabel_len\x18\a \x01(\rR\blabelLen\x12\x13\n" +
+	"\x05n_hat\x18\b \x01(\x04R\x04nHat\x12\x1d\n" +
+	"\n" +
+	"table_root\x18\t \x01(\fR\ttableRoot\x12!\n" +
+	"\fconsent_root\x18\n" +
+	" \x01(\fR\vconsentRoot\x12\x1d\n" +
+	"\n" +
+	"not_before\x18\v \x01(\x04R\tnotBefore\x12\x1b\n" +
+	"\tnot_after\x18\f \x01(\x04R\bnotAfter\x12\x1a\n" +
+	"\buniverse\x18\r \x01(\tR\buniverse\x12!\n" +
+	"\fconsent_size\x18\x0e \x01(\x04R\vconsentSize\"f\n" +
+	"\fTableRequest\x12\x19\n" +
+	"\btable_id\x18\x01 \x01(\fR\atableId\x12\x1a\n" +
+	"\buniverse\x18\x02 \x01(\tR\buniverse\x12\x1f\n" +
+	"\vfirst_shard\x18\x03 \x01(\rR\n" +
+	"firstShard\"\xa3\x02\n" +
 	"\x06Record\x12\x15\n" +
 	"\x06open_q\x18\x01 \x01(\fR\x05openQ\x12\x1c\n" +
 	"\n" +
@@ -1216,18 +1449,20 @@ func file_ampsi_v1_body_body_proto_rawDescGZIP() []byte {
 	return file_ampsi_v1_body_body_proto_rawDescData
 }
 
-var file_ampsi_v1_body_body_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_ampsi_v1_body_body_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_ampsi_v1_body_body_proto_goTypes = []any{
-	(*Frame)(nil),   // 0: ampsi.v1.Frame
-	(*Hello)(nil),   // 1: ampsi.v1.Hello
-	(*Terms)(nil),   // 2: ampsi.v1.Terms
-	(*OpenQ)(nil),   // 3: ampsi.v1.OpenQ
-	(*OpenH)(nil),   // 4: ampsi.v1.OpenH
-	(*Release)(nil), // 5: ampsi.v1.Release
-	(*Receipt)(nil), // 6: ampsi.v1.Receipt
-	(*Seal)(nil),    // 7: ampsi.v1.Seal
-	(*Resume)(nil),  // 8: ampsi.v1.Resume
-	(*Record)(nil),  // 9: ampsi.v1.Record
+	(*Frame)(nil),        // 0: ampsi.v1.Frame
+	(*Hello)(nil),        // 1: ampsi.v1.Hello
+	(*Terms)(nil),        // 2: ampsi.v1.Terms
+	(*OpenQ)(nil),        // 3: ampsi.v1.OpenQ
+	(*OpenH)(nil),        // 4: ampsi.v1.OpenH
+	(*Release)(nil),      // 5: ampsi.v1.Release
+	(*Receipt)(nil),      // 6: ampsi.v1.Receipt
+	(*Seal)(nil),         // 7: ampsi.v1.Seal
+	(*Resume)(nil),       // 8: ampsi.v1.Resume
+	(*Manifest)(nil),     // 9: ampsi.v1.Manifest
+	(*TableRequest)(nil), // 10: ampsi.v1.TableRequest
+	(*Record)(nil),       // 11: ampsi.v1.Record
 }
 var file_ampsi_v1_body_body_proto_depIdxs = []int32{
 	2, // 0: ampsi.v1.OpenQ.terms:type_name -> ampsi.v1.Terms
@@ -1251,7 +1486,7 @@ func file_ampsi_v1_body_body_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ampsi_v1_body_body_proto_rawDesc), len(file_ampsi_v1_body_body_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
