@@ -1,0 +1,184 @@
+package epoch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/overlap-psi/overlap/audit"
+	"github.com/overlap-psi/overlap/logbook"
+	"github.com/overlap-psi/overlap/policy"
+	"github.com/overlap-psi/overlap/publication"
+)
+
+// Retire ends a table: nobody is answered under it from now on. It is for one whose
+// people may not be asked about any more.
+func (s *Shelf) Retire(id [32]byte) error { return s.retire(id, time.Now()) }
+
+func (s *Shelf) retire(id [32]byte, at time.Time) error {
+	name := filepath.Join(s.private(id), retiredFile)
+	if _, err := os.Stat(s.private(id)); os.IsNotExist(err) {
+		return nil // its key is gone already
+	}
+	if old, err := retired(name); err == nil && old.Before(at) {
+		return nil
+	}
+	return publication.WriteFile(name, []byte(strconv.FormatInt(at.Unix(), 10)+"\n"))
+}
+
+// retired reads such a file.
+func retired(name string) (time.Time, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("epoch: %w", err)
+	}
+	seconds, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return time.Time{}, errors.New("epoch: a table's end is not a number of seconds")
+	}
+	return time.Unix(seconds, 0), nil
+}
+
+// until is the time up to which the table is answered under.
+func (s *Shelf) until(t *Table) (time.Time, error) {
+	end, err := retired(filepath.Join(s.private(t.Manifest.TableID), retiredFile))
+	if errors.Is(err, os.ErrNotExist) || err == nil && end.After(t.Manifest.NotAfter) {
+		return t.Manifest.NotAfter, nil
+	}
+	return end, err
+}
+
+// Tend is to be called now and then, by the one process that serves: it makes the
+// next table where a policy's epoch is over or its table has ended, and destroys
+// the keys of those whose time has come. A policy that has no table gets none.
+func (s *Shelf) Tend(ctx context.Context, policies []*policy.Policy) error {
+	done, err := s.changing()
+	if err != nil {
+		return err
+	}
+	defer done()
+	var errs []error
+	current := map[[32]byte]bool{}
+	for _, p := range policies {
+		id, err := publication.Current(s.tables(), p.Hash())
+		if errors.Is(err, publication.ErrNone) {
+			continue
+		}
+		if err == nil {
+			var due bool
+			if due, err = s.due(id, p); err == nil && due {
+				_, err = s.rotate(ctx, p)
+			}
+		}
+		errs = append(errs, err)
+		if id, err = publication.Current(s.tables(), p.Hash()); err == nil {
+			current[id] = true
+		}
+	}
+	return errors.Join(append(errs, s.sweep(ctx, current))...)
+}
+
+// due reports whether the policy needs a table after the one of the id.
+func (s *Shelf) due(id [32]byte, p *policy.Policy) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.get(id)
+	if errors.Is(err, ErrOver) || errors.Is(err, publication.ErrNone) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	until, err := s.until(t)
+	now := time.Now()
+	return err == nil && (p.Epoch(now) > t.Epoch(p) || !now.Before(until)), err
+}
+
+// sweep destroys what nobody is answered under: tables whose time is over, and those
+// that a build has left which ended before they were anybody's current one.
+func (s *Shelf) sweep(ctx context.Context, current map[[32]byte]bool) error {
+	found, err := os.ReadDir(s.epochs())
+	if err != nil {
+		return fmt.Errorf("epoch: %w", err)
+	}
+	errs := []error{publication.Sweep(s.epochs()), publication.Sweep(s.tables())}
+	for _, f := range found {
+		if id, ok := idOf(f.Name()); ok {
+			errs = append(errs, s.destroyIfOver(ctx, id, current[id]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Shelf) destroyIfOver(ctx context.Context, id [32]byte, current bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.get(id)
+	switch {
+	case errors.Is(err, ErrOver), errors.Is(err, publication.ErrNone): // half made, or half destroyed
+	case err != nil:
+		return err
+	default:
+		_, err := os.Stat(filepath.Join(s.private(id), retiredFile))
+		orphan := !current && os.IsNotExist(err)
+		until, err := s.until(t)
+		if err != nil || t.uses > 0 || !orphan && time.Now().Before(until) {
+			return err
+		}
+	}
+	return s.destroy(ctx, id, t)
+}
+
+// destroy removes the key, logs that, and removes the rest. What ends in between is
+// done again by the next Tend. The caller holds mu.
+func (s *Shelf) destroy(ctx context.Context, id [32]byte, t *Table) error {
+	if t != nil {
+		delete(s.open, id)
+		if err := t.close(); err != nil {
+			return fmt.Errorf("epoch: %w", err)
+		}
+	}
+	if err := overwrite(filepath.Join(s.private(id), secretFile)); err != nil {
+		return err
+	}
+	entries, err := logbook.Entries(time.Now(), audit.KeyDestroyed{TableID: id})
+	if err == nil {
+		err = s.c.Store.Record(ctx, entries...)
+	}
+	if err == nil {
+		err = s.c.Book.Publish(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	s.c.Log.Info("table's key destroyed", "table", fmt.Sprintf("%x", id))
+	err = errors.Join(os.RemoveAll(publication.Path(s.tables(), id)), os.RemoveAll(s.private(id)))
+	if err != nil {
+		return fmt.Errorf("epoch: %w", err)
+	}
+	return nil
+}
+
+// overwrite removes a secret. That the disk keeps nothing of it is best effort:
+// it was sealed to the identity for this.
+func overwrite(name string) error {
+	at, err := os.Stat(name)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err == nil {
+		err = os.WriteFile(name, make([]byte, at.Size()), 0o600)
+	}
+	if err == nil {
+		err = os.Remove(name)
+	}
+	if err != nil {
+		return fmt.Errorf("epoch: %w", err)
+	}
+	return nil
+}

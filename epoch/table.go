@@ -1,0 +1,225 @@
+package epoch
+
+import (
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/policy"
+	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/publication"
+	"github.com/overlap-psi/overlap/store"
+	"github.com/overlap-psi/overlap/table"
+)
+
+// The private files of a table.
+const (
+	secretFile   = "secret"   // sealed
+	snapshotFile = "snapshot" // the consent that the table is made from
+	indexFile    = "index"    // which leaf is behind which token
+	retiredFile  = "retired"  // until when it is answered under
+)
+
+// Table is a published table with its key. Its files are the shelf's to close.
+type Table struct {
+	Manifest *publication.Manifest
+	Snapshot *consent.Snapshot
+	Index    *table.Index
+	Cut      uint64   // what the ledger had said when the snapshot was taken
+	ID       [32]byte // of the snapshot; secret
+
+	policy [32]byte
+	seed   [32]byte // of the key; zero once it is destroyed
+	facts  *store.Numbers
+	files  []*os.File
+	uses   int // sessions
+}
+
+// Format prints REDACTED.
+func (*Table) Format(f fmt.State, _ rune) { fmt.Fprint(f, "REDACTED") }
+
+// LogValue keeps the key out of structured logs.
+func (*Table) LogValue() slog.Value { return slog.StringValue("REDACTED") }
+
+// secret is what is sealed.
+type secret struct {
+	Seed, Snapshot, Policy [32]byte
+	Cut                    uint64
+}
+
+// key makes the epoch's key, for one session or one build; the caller destroys it.
+func key(seed *[32]byte, id [32]byte) (*psi.Key, error) {
+	return psi.DeriveKey(seed, append([]byte("AMPSI-V01 epoch key "), id[:]...))
+}
+
+// Key makes the epoch's key for one session, which destroys it.
+func (t *Table) Key() (*psi.Key, error) {
+	if t.seed == ([32]byte{}) {
+		return nil, ErrOver
+	}
+	return key(&t.seed, t.Manifest.TableID)
+}
+
+// Epoch is the policy's epoch that questions under this table are charged to,
+// whenever they are asked: one key has one budget.
+func (t *Table) Epoch(p *policy.Policy) uint64 { return p.Epoch(t.Manifest.NotBefore) }
+
+// Facts are the facts that the table was made from.
+func (t *Table) Facts() iter.Seq2[uint64, error] {
+	return func(yield func(uint64, error) bool) {
+		for fact := range t.facts.All() {
+			if !yield(fact, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (t *Table) close() error {
+	var errs []error
+	for _, f := range t.files {
+		errs = append(errs, f.Close())
+	}
+	clear(t.seed[:])
+	return errors.Join(errs...)
+}
+
+// sealer is the AEAD that only this identity has, of one table.
+func (s *Shelf) sealer(id [32]byte) (cipher.AEAD, error) {
+	k, err := hkdf.Key(sha256.New, s.c.Identity.Key().Seed(), id[:], "overlap epoch secret", chacha20poly1305.KeySize)
+	if err != nil {
+		return nil, fmt.Errorf("epoch: %w", err)
+	}
+	defer clear(k)
+	return chacha20poly1305.NewX(k)
+}
+
+func (s *Shelf) seal(id [32]byte, x *secret) ([]byte, error) {
+	plain, err := json.Marshal(x)
+	if err != nil {
+		return nil, fmt.Errorf("epoch: %w", err)
+	}
+	defer clear(plain)
+	aead, err := s.sealer(id)
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, aead.NonceSize())
+	rand.Read(nonce)
+	return aead.Seal(nonce, nonce, plain, nil), nil
+}
+
+var errSecret = errors.New("epoch: a table's secret is damaged, or another identity's")
+
+func (s *Shelf) unseal(id [32]byte) (*secret, error) {
+	sealed, err := os.ReadFile(filepath.Join(s.private(id), secretFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrOver
+	}
+	if err != nil {
+		return nil, fmt.Errorf("epoch: %w", err)
+	}
+	aead, err := s.sealer(id)
+	if err != nil {
+		return nil, err
+	}
+	if len(sealed) < aead.NonceSize() {
+		return nil, errSecret
+	}
+	plain, err := aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], nil)
+	if err != nil {
+		return nil, errSecret
+	}
+	defer clear(plain)
+	x := new(secret)
+	if json.Unmarshal(plain, x) != nil {
+		return nil, errSecret
+	}
+	return x, nil
+}
+
+// load opens what is private of the manifest's table.
+func (s *Shelf) load(m *publication.Manifest) (t *Table, err error) {
+	x, err := s.unseal(m.TableID)
+	if err != nil {
+		return nil, err
+	}
+	t = &Table{Manifest: m, Cut: x.Cut, ID: x.Snapshot, policy: x.Policy, seed: x.Seed, facts: new(store.Numbers)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, t.close())
+		}
+	}()
+	f, size, err := t.open(filepath.Join(s.private(m.TableID), snapshotFile))
+	if err != nil {
+		return nil, err
+	}
+	if t.Snapshot, err = consent.ReadSnapshot(f, size); err != nil {
+		return nil, err
+	}
+	if f, size, err = t.open(filepath.Join(s.private(m.TableID), indexFile)); err != nil {
+		return nil, err
+	}
+	if t.Index, err = table.NewIndex(f, size, m.TokenLen); err != nil {
+		return nil, err
+	}
+	return t, t.check()
+}
+
+func (t *Table) open(name string) (*os.File, int64, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, 0, fmt.Errorf("epoch: %w", err)
+	}
+	t.files = append(t.files, f)
+	at, err := f.Stat()
+	if err != nil {
+		return nil, 0, fmt.Errorf("epoch: %w", err)
+	}
+	return f, at.Size(), nil
+}
+
+// check compares what is private with what was published, and notes the facts.
+func (t *Table) check() error {
+	k, err := t.Key()
+	if err != nil {
+		return err
+	}
+	defer k.Destroy()
+	m := t.Manifest
+	if k.Public().Bytes() != m.Key.Bytes() || t.Snapshot.Root() != m.ConsentRoot || t.Snapshot.Size() != m.ConsentSize {
+		return errSecret
+	}
+	for leaf, err := range t.Snapshot.All() {
+		if err != nil {
+			return err
+		}
+		if leaf.IsPad() {
+			break
+		}
+		t.facts.Add(leaf.Fact())
+	}
+	return nil
+}
+
+// idOf reads the name of a table's directory.
+func idOf(name string) (id [32]byte, ok bool) {
+	b, err := hex.DecodeString(name)
+	if err != nil || len(b) != len(id) {
+		return id, false
+	}
+	return [32]byte(b), true
+}
