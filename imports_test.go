@@ -58,11 +58,13 @@ var rows = []row{
 	{pkg: "logbook", imports: []string{"audit", "identity", "store"}},
 	{pkg: "inquiry", imports: []string{"audit", "consent", "dossier", "evidence", "identity", "internal/merkle", "logbook", "policy", "psi", "receipt", "store"}},
 	{pkg: "session", imports: []string{"identity", "policy", "proto", "psi", "receipt", "release", "table"}},
-	{pkg: "server", imports: []string{"audit", "consent", "dossier", "evidence", "identity", "inquiry", "logbook", "policy", "proto", "psi", "receipt", "release", "session", "store", "table"}},
-	{pkg: "client", imports: []string{"audience", "audit", "consent", "identity", "policy", "proto", "psi", "release", "session", "table"}},
+	{pkg: "publication", imports: []string{"audit", "identity", "policy", "proto/ampsi/v1/body", "psi", "receipt", "session", "table"}},
+	{pkg: "epoch", imports: []string{"audit", "consent", "identity", "logbook", "policy", "psi", "publication", "session", "store", "table"}},
+	{pkg: "server", imports: []string{"audit", "consent", "dossier", "epoch", "evidence", "identity", "inquiry", "logbook", "policy", "proto", "psi", "publication", "receipt", "release", "session", "store", "table"}},
+	{pkg: "client", imports: []string{"audience", "audit", "consent", "identity", "policy", "proto", "psi", "publication", "release", "session", "table"}},
 	{pkg: "bench", tree: true, imports: []string{"internal/ristretto", "identifier", "consent", "psi", "table"}},
 	{pkg: "cmd", tree: true, imports: []string{"internal/merkle", "internal/pending", "internal/sheet", "identifier", "identity", "release", "audit", "consent",
-		"consent/signal", "policy", "audience", "ledger", "store", "receipt", "evidence", "dossier", "logbook", "inquiry", "session", "server", "client"}},
+		"consent/signal", "policy", "audience", "ledger", "store", "receipt", "evidence", "dossier", "logbook", "inquiry", "session", "publication", "epoch", "server", "client"}},
 }
 
 // pure packages compute: no network, file, clock or log. Of log/slog they may
@@ -245,9 +247,9 @@ func TestWhoMayImport(t *testing.T) {
 		"internal/sha512x8":  {"psi"},
 		"server":             {"cmd"},
 		"client":             {"cmd"},
-		"consent":            {"consent/signal", "policy", "audience", "ledger", "store", "evidence", "dossier", "inquiry", "server", "client", "bench", "cmd"},
+		"consent":            {"consent/signal", "policy", "audience", "ledger", "store", "evidence", "dossier", "inquiry", "epoch", "server", "client", "bench", "cmd"},
 		"proto":              {"session", "server", "client"},
-		"table":              {"session", "server", "client", "bench"},
+		"table":              {"session", "publication", "epoch", "server", "client", "bench"},
 	} {
 		var got []string
 		for _, r := range rows {

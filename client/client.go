@@ -29,9 +29,11 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/peer"
 
+	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/identity"
 	"github.com/overlap-psi/overlap/policy"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
+	"github.com/overlap-psi/overlap/publication"
 	"github.com/overlap-psi/overlap/session"
 	"github.com/overlap-psi/overlap/table"
 )
@@ -55,6 +57,16 @@ type Config struct {
 	// the list's order, once a session is complete in which the advertiser learns
 	// them: every mode but PLearns. Its error ends Match.
 	Matched func(Match) error
+	// Tables, if not empty, is a directory for the platform's published tables, which
+	// are then used in ALearns and MutualA instead of one for each session
+	// (PROTOCOL.md §7.4). A table stays there until it expires.
+	Tables string
+	// TablesFrom, if not empty, is a directory with a copy of what the platform has
+	// published, to fetch tables from. Without, the platform sends them.
+	TablesFrom string
+	// Witnesses are the keys of those whose cosignatures count, of which the policy
+	// may ask for some on the log that a published table is in.
+	Witnesses []*audit.WitnessKey
 	// Progress, if not nil, is told how far a long step has come, often. It must
 	// return at once.
 	Progress func(step string, done, total uint64)
@@ -123,6 +135,9 @@ func New(conn grpc.ClientConnInterface, c Config) (*Client, error) {
 	}
 	if !c.Mode.Valid() {
 		return nil, errors.New("client: Mode is not one of the protocol's")
+	}
+	if c.Tables != "" && c.Mode.AdvertiserAsks() && !publication.For(c.Policy) {
+		return nil, ErrNoTables
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -9,6 +9,7 @@ import (
 	"github.com/overlap-psi/overlap/audience"
 	"github.com/overlap-psi/overlap/consent"
 	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/publication"
 	"github.com/overlap-psi/overlap/session"
 	"github.com/overlap-psi/overlap/table"
 )
@@ -61,7 +62,8 @@ type run struct {
 	// As Querier.
 	queries *table.Queries
 	spool   *table.Spool
-	outputs *table.Outputs // MUTUAL_A, or where entries have labels
+	outputs *table.Outputs    // MUTUAL_A, or where entries have labels
+	copy    *publication.Copy // of a published table; nil: the session's own
 	// What the entries tell, once the session is complete.
 	labelLen int
 	tableID  [32]byte

@@ -191,21 +191,22 @@ func (s *atAdvertiser) SendMsg(m any) error { return watchSend(s.on, m, s.Client
 func (s *atAdvertiser) RecvMsg(m any) error { return watchRecv(s.on, m, s.ClientStream.RecvMsg) }
 
 func watchSend(on func(moment, *ampsiv1.Frame), m any, send func(any) error) error {
-	if on == nil {
+	f, ok := m.(*ampsiv1.Frame) // and no request for a table
+	if on == nil || !ok {
 		return send(m)
 	}
-	on(sending, m.(*ampsiv1.Frame))
+	on(sending, f)
 	err := send(m)
 	if err == nil {
-		on(sent, m.(*ampsiv1.Frame))
+		on(sent, f)
 	}
 	return err
 }
 
 func watchRecv(on func(moment, *ampsiv1.Frame), m any, recv func(any) error) error {
 	err := recv(m)
-	if err == nil && on != nil {
-		on(got, m.(*ampsiv1.Frame))
+	if f, ok := m.(*ampsiv1.Frame); ok && err == nil && on != nil {
+		on(got, f)
 	}
 	return err
 }

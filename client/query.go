@@ -28,6 +28,11 @@ func (r *run) query(ctx context.Context, list *audience.List) error {
 	if err := r.tooSmall(); err != nil {
 		return err
 	}
+	if r.c.c.Tables != "" {
+		if err := r.fetch(ctx); err != nil {
+			return err
+		}
+	}
 	if err := r.ask(ctx, size); err != nil {
 		return err
 	}
@@ -70,7 +75,9 @@ func (r *run) ask(ctx context.Context, size uint64) (err error) {
 		return err
 	}
 	defer call.end()
-	s, err := session.Ask(ctx, call.stream, call.session(), r.c.c.Mode, r.name)
+	config := call.session()
+	config.Published = r.published()
+	s, err := session.Ask(ctx, call.stream, config, r.c.c.Mode, r.name)
 	if err != nil {
 		return r.c.refused(call.stream, err)
 	}
@@ -80,7 +87,7 @@ func (r *run) ask(ctx context.Context, size uint64) (err error) {
 		return err
 	}
 	p := r.c.c.Policy
-	if err := r.c.journal.ask(r.c.c.Platform, p.Epoch(time.Now()), size, p.MaxEvaluations); err != nil {
+	if err := r.c.journal.ask(r.c.c.Platform, r.epoch(), size, p.MaxEvaluations); err != nil {
 		return err
 	}
 	if err := s.OpenQ(ctx, size, tlog.Hash{}); err != nil {
@@ -100,8 +107,10 @@ func (r *run) ask(ctx context.Context, size uint64) (err error) {
 	if err := s.Seal(ctx, nil); err != nil {
 		return err
 	}
-	if err := s.ReadTable(ctx, r.spool.Append); err != nil {
-		return err
+	if r.copy == nil {
+		if err := s.ReadTable(ctx, r.spool.Append); err != nil {
+			return err
+		}
 	}
 	if s.Mode().Claims() {
 		if err := r.join(ctx); err != nil {
@@ -118,6 +127,9 @@ func (r *run) ask(ctx context.Context, size uint64) (err error) {
 func (r *run) prepare(labelLen int) (err error) {
 	r.labelLen = labelLen
 	o := table.Options{Dir: r.c.c.spill(), TokenLen: session.TokenLen, LabelLen: labelLen}
+	if r.copy != nil {
+		o.TokenLen = r.copy.Manifest().TokenLen
+	}
 	if r.queries, err = table.NewQueries(o); err != nil {
 		return err
 	}
@@ -158,7 +170,7 @@ func (r *run) keepOutputs(outs []psi.Output, first uint64) error {
 // join looks for the matches, once everything is verified.
 func (r *run) join(ctx context.Context) (err error) {
 	if r.matches == nil {
-		r.matches, err = r.queries.Match(ctx, r.spool.Chunks())
+		r.matches, err = r.queries.Match(ctx, r.entries())
 	}
 	return err
 }

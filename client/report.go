@@ -18,13 +18,14 @@ type Report struct {
 	Platform identity.ID `json:"platform"`
 	Session  string      `json:"session,omitempty"` // id, hexadecimal; empty if none was opened
 
-	List     audience.Report `json:"list"`     // what became of every row; local
-	People   uint64          `json:"people"`   // on the list, as the policy counts them: the larger of its e-mails and its phones
-	Small    bool            `json:"small"`    // fewer than the policy asks for (min_list)
-	Distinct uint64          `json:"distinct"` // identifiers evaluated or, in A_LEARNS and MUTUAL_A, asked about
-	Collided uint64          `json:"collided"` // left out since two had one token; expect 0
-	Entries  uint64          `json:"entries"`  // of the Holder's table, pads included: the list's, or the platform's
-	Queries  uint64          `json:"queries"`  // that the Querier asked, pads included
+	List     audience.Report `json:"list"`            // what became of every row; local
+	People   uint64          `json:"people"`          // on the list, as the policy counts them: the larger of its e-mails and its phones
+	Small    bool            `json:"small"`           // fewer than the policy asks for (min_list)
+	Distinct uint64          `json:"distinct"`        // identifiers evaluated or, in A_LEARNS and MUTUAL_A, asked about
+	Collided uint64          `json:"collided"`        // left out since two had one token; expect 0
+	Entries  uint64          `json:"entries"`         // of the Holder's table, pads included: the list's, or the platform's
+	Table    string          `json:"table,omitempty"` // SHA-256 of the manifest of a published table
+	Queries  uint64          `json:"queries"`         // that the Querier asked, pads included
 	Matched  *Matched        `json:"matched,omitempty"`
 
 	// The one count, in P_LEARNS: about so many accounts matched. Without Released the

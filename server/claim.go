@@ -54,7 +54,7 @@ func (r *run) claim(ctx context.Context, c *dossier.Commitment) error {
 // platform which of its entries it asked about. All accounts behind an entry are
 // in the audience.
 func (r *run) takeClaims(ctx context.Context, c *dossier.Commitment) error {
-	behind := r.queries.Lookup()
+	behind := r.behind()
 	defer behind.Close()
 	_, err := r.session.ReadClaims(ctx, func(token psi.Token) (psi.Input, bool, error) {
 		position, found, err := behind.Find(token)
@@ -76,6 +76,21 @@ func (r *run) takeClaims(ctx context.Context, c *dossier.Commitment) error {
 	}
 	_, err = r.putAudience(ctx, matches, c)
 	return err
+}
+
+// behind finds what the table's entries are made of.
+func (r *run) behind() lookup {
+	if r.published != nil {
+		return r.published.Index.Search(r.snapshot.Size())
+	}
+	return r.queries.Lookup()
+}
+
+// lookup is a table.Lookup, or a table.Search.
+type lookup interface {
+	Find(psi.Token) (position uint64, found bool, err error)
+	Matches() *table.Matches
+	Close()
 }
 
 // stillAdmitted returns those of the matches whose record is admitted now: a

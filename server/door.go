@@ -55,6 +55,7 @@ func newDoor(sessions int, every time.Duration) *door {
 type guest struct {
 	pace  *rate.Limiter // of new sessions
 	again *rate.Limiter // of calls that resume one
+	fetch *rate.Limiter // of downloads of published tables
 	loud  rate.Sometimes
 }
 
@@ -64,7 +65,7 @@ func (d *door) guest(id identity.ID) *guest {
 	g := d.guests[id]
 	if g == nil {
 		g = &guest{rate.NewLimiter(rate.Every(d.every), helloBurst), rate.NewLimiter(rate.Every(againEvery), againBurst),
-			rate.Sometimes{First: 3, Interval: 10 * time.Second}}
+			rate.NewLimiter(rate.Every(d.every), helloBurst), rate.Sometimes{First: 3, Interval: 10 * time.Second}}
 		d.guests[id] = g
 	}
 	return g
@@ -111,6 +112,19 @@ func (d *door) enter(stream ampsiv1.Match_SessionServer, id identity.ID) (*begun
 		return nil, &busyError{"the partner starts sessions too fast", wait}
 	}
 	return call, nil
+}
+
+// download lets a call in that asks for a published table, which it has said with
+// the call. It has a place, and leaves with leave.
+func (d *door) download(call context.Context, id identity.ID) error {
+	if !d.seat(call, id) {
+		return &busyError{"no place is free", placeTime}
+	}
+	if wait := tooFast(d.guest(id).fetch); wait > 0 {
+		d.places.leave(id)
+		return &busyError{"the partner asks for tables too fast", wait}
+	}
+	return nil
 }
 
 func (d *door) leave(id identity.ID) { d.places.leave(id) }

@@ -31,6 +31,9 @@ func (r *run) hold(ctx context.Context) error {
 	if err := r.chargeQuestions(ctx, queries); err != nil {
 		return err
 	}
+	if r.published != nil {
+		return r.holdPublished(ctx)
+	}
 	if err := r.cutSnapshot(ctx); err != nil {
 		return err
 	}
@@ -71,7 +74,11 @@ func (r *run) hold(ctx context.Context) error {
 // has no id yet; OPEN_Q is as much its own.
 func (r *run) chargeQuestions(ctx context.Context, queries uint64) error {
 	p := r.partner.Policy
-	err := r.s.c.Store.ChargeQueries(ctx, r.advertiser.ID, p.Epoch(time.Now()), r.session.OpenQHash(), queries, p.MaxEvaluations)
+	epoch := p.Epoch(time.Now())
+	if r.published != nil { // one key, one budget, however long the key is answered under
+		epoch = r.published.Epoch(p)
+	}
+	err := r.s.c.Store.ChargeQueries(ctx, r.advertiser.ID, epoch, r.session.OpenQHash(), queries, p.MaxEvaluations)
 	if errors.Is(err, store.ErrBudget) {
 		return fmt.Errorf("%w: %w", err, psi.AbortBudget)
 	}

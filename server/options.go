@@ -26,6 +26,7 @@ const (
 // is allocated for it.
 var methods = map[string]bool{
 	"/ampsi.v1.Match/Session":      true,
+	"/ampsi.v1.Match/Tables":       true,
 	"/grpc.health.v1.Health/Check": true,
 	"/grpc.health.v1.Health/Watch": true,
 }

@@ -45,7 +45,7 @@ func TestMethodsThatCanBeCalled(t *testing.T) {
 		defer g.Stop()
 		conn := w.shop.dial()
 		defer conn.Close()
-		for _, method := range []string{"/example.Debug/Dump", "/ampsi.v1.Match/Tables", "/ampsi.v1.Match/session", "/ampsi.v1.Match/Session/", "/ampsi.v1.match/Session",
+		for _, method := range []string{"/example.Debug/Dump", "/ampsi.v1.Match/Table", "/ampsi.v1.Match/session", "/ampsi.v1.Match/Session/", "/ampsi.v1.match/Session",
 			"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.channelz.v1.Channelz/GetServers", "/grpc.health.v1.Health/List", "/", "/x"} {
 			err := conn.Invoke(t.Context(), method, &emptypb.Empty{}, &emptypb.Empty{})
 			if status.Code(err) != codes.Unimplemented || !strings.HasSuffix(err.Error(), "no such method") {

@@ -14,6 +14,7 @@ import (
 	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/consent"
 	"github.com/overlap-psi/overlap/dossier"
+	"github.com/overlap-psi/overlap/epoch"
 	"github.com/overlap-psi/overlap/evidence"
 	"github.com/overlap-psi/overlap/identity"
 	"github.com/overlap-psi/overlap/logbook"
@@ -52,12 +53,16 @@ type run struct {
 	outputs  *table.Outputs   // as Querier who claims, or as Holder whose entries have labels; else nil
 	labels   *labels          // of the leaves, where entries have some; else nil
 	tokens   *table.Table     // as Holder
+
+	published *epoch.Table // as Holder of one; nil: the table is this session's
+	done      func()       // with published
+	until     time.Time    // it is answered under
 }
 
 // config is what this side brings to a call.
 func (r *run) config() session.Config {
 	return session.Config{Identity: r.s.c.Identity, Peer: r.advertiser, Policy: r.partner.Policy,
-		Blinded: func(body []byte) error { return r.evidence.Blinded(body) }, GiveUp: r.alone}
+		Blinded: func(body []byte) error { return r.evidence.Blinded(body) }, GiveUp: r.alone, Offer: r.offer}
 }
 
 // match runs the session, one step a line; session's package comment has the
@@ -77,6 +82,8 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 		r.forget(err)
 	}()
 	if s.Role() == psi.SenderHolder {
+		ctx, cancel := r.whileOffered(ctx)
+		defer cancel()
 		return r.hold(ctx)
 	}
 	if err := r.checkReleases(ctx); err != nil {
@@ -349,6 +356,9 @@ func (r *run) record(ctx context.Context, seed *psi.Seed) error {
 
 // eligible returns the facts that the leaves were made from.
 func (r *run) eligible() iter.Seq2[uint64, error] {
+	if r.published != nil {
+		return r.published.Facts()
+	}
 	return func(yield func(uint64, error) bool) {
 		for leaf, err := range r.snapshot.All() {
 			if err == nil && leaf.IsPad() {
@@ -381,6 +391,9 @@ func (r *run) sidText() string {
 // advertiser's key ever leaked, it could be inverted (PROTOCOL.md §8.2).
 func (r *run) close() {
 	var errs []error
+	if r.done != nil {
+		r.done()
+	}
 	if r.file != nil {
 		errs = append(errs, r.file.Close())
 		if r.fileName != "" {

@@ -131,8 +131,13 @@ func (r *run) giveUp() { r.gaveUp.Do(func() { close(r.alone) }) }
 // Close lets no session wait any more for an advertiser whose connection broke:
 // those that do end, and those whose connection breaks from now on end with it. It
 // comes before the grpc.Server's Stop or GracefulStop, which return when every
-// session has ended.
-func (s *Server) Close() { s.door.running.close() }
+// session has ended. Published tables are closed with their last session.
+func (s *Server) Close() {
+	s.door.running.close()
+	if err := s.shelf.Close(); err != nil {
+		s.c.Log.Error("published tables not closed", "error", err)
+	}
+}
 
 // resume continues another session on r's call, and returns when the call is over.
 func (r *run) resume(stream *begun) error {

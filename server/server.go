@@ -31,6 +31,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/overlap-psi/overlap/epoch"
 	"github.com/overlap-psi/overlap/identity"
 	"github.com/overlap-psi/overlap/logbook"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
@@ -65,6 +66,9 @@ type Config struct {
 	// 512. PerAddress is how many of one address; 0 means 64, and a negative number
 	// no limit: that is for a platform whose connections come through a proxy.
 	MaxConnections, PerAddress int
+	// Grace is how long a published table is answered under after the next one is
+	// there, and after its epoch; 0 means an hour.
+	Grace time.Duration
 	// Log, if not nil, gets sizes, durations, codes and session ids, never an
 	// identifier, a token, an element or a key.
 	Log *slog.Logger
@@ -79,6 +83,7 @@ type Server struct {
 	partners atomic.Pointer[partners]
 	door     *door
 	book     *logbook.Book
+	shelf    *epoch.Shelf
 }
 
 // New returns a server. It clears what a killed process left in Dir, and records
@@ -103,6 +108,9 @@ func New(c Config) (*Server, error) {
 	if c.SessionEvery <= 0 {
 		c.SessionEvery = 10 * time.Second
 	}
+	if c.Grace == 0 {
+		c.Grace = time.Hour
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -119,6 +127,9 @@ func New(c Config) (*Server, error) {
 	s := &Server{c: c, door: newDoor(c.MaxSessions, c.SessionEvery)}
 	var err error
 	if s.book, err = logbook.Open(c.Logs, c.Identity, c.Store); err != nil {
+		return nil, err
+	}
+	if s.shelf, err = epoch.Open(epoch.Config{Identity: c.Identity, Store: c.Store, Book: s.book, Dir: c.Dir, Grace: c.Grace, Log: c.Log}); err != nil {
 		return nil, err
 	}
 	if err := s.SetPartners(c.Partners); err != nil {
@@ -160,35 +171,20 @@ func (s *Server) Register(r grpc.ServiceRegistrar) { ampsiv1.RegisterMatchServer
 // Session implements ampsi.v1.Match. Whatever goes wrong, the advertiser learns
 // one code and nothing else.
 func (s *Server) Session(stream ampsiv1.Match_SessionServer) error {
-	state, id, partner, err := s.caller(stream.Context())
+	v, err := s.admit(stream.Context())
 	if err != nil {
-		err = fmt.Errorf("%w: %w", err, psi.AbortAuth)
-		s.door.warn(s.c.Log, identity.ID{}, err)
-		s.c.Watch.refused("", "unknown")
 		return refuse(stream, err)
 	}
-	log := s.c.Log.With("partner", partner.Name)
-	if compressed(stream.Context()) {
-		err := fmt.Errorf("server: the call is compressed: %w", psi.AbortMalformed)
-		s.door.warn(log, id, err)
-		s.c.Watch.refused(partner.Name, "compressed")
-		return refuse(stream, err)
-	}
-	call, err := s.door.enter(stream, id)
+	call, err := s.door.enter(stream, v.id)
 	if err != nil {
-		s.door.warn(log, id, err)
-		s.c.Watch.refused(partner.Name, "door")
-		return refuse(stream, err)
+		return refuse(stream, v.turnedAway("door", err))
 	}
-	r := &run{s: s, partner: partner, log: log, started: time.Now(), over: make(chan struct{}), alone: make(chan struct{})}
+	r := &run{s: s, partner: v.partner, log: v.log, started: time.Now(), over: make(chan struct{}), alone: make(chan struct{})}
 	if !call.resumes {
 		defer close(r.over)
-		defer s.door.leave(id)
+		defer s.door.leave(v.id)
 	}
-	if r.advertiser, err = identity.PeerOf(state); err != nil {
-		err = fmt.Errorf("%w: %w", err, psi.AbortAuth)
-		s.door.warn(log, id, err)
-		s.c.Watch.refused(partner.Name, "unknown")
+	if r.advertiser, err = v.verify(); err != nil {
 		return refuse(stream, err)
 	}
 	if call.resumes {
@@ -225,7 +221,7 @@ func compressed(call context.Context) bool {
 }
 
 // refuse ends a call before any session.
-func refuse(stream ampsiv1.Match_SessionServer, err error) error {
+func refuse(stream interface{ Send(*ampsiv1.Frame) error }, err error) error {
 	// The status below says the same to a peer that did not get the frame.
 	_ = stream.Send(&ampsiv1.Frame{Type: uint32(psi.FrameAbort), Body: []byte{byte(session.Code(err))}})
 	return aborted(err)

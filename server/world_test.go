@@ -199,7 +199,7 @@ func (w *world) leftovers() (files []string) {
 }
 
 // kept is what stays: the logs, and what a sealed session can be audited with.
-var kept = regexp.MustCompile("/logs/(public|access|policies)/|/evidence/[0-9a-f]{64}/(leaves|blinded|digests|receipt)$")
+var kept = regexp.MustCompile("/logs/(public|access|policies)/|/tables/|/epochs/|/evidence/[0-9a-f]{64}/(leaves|blinded|digests|receipt)$")
 
 // advertiser is a partner with a list.
 type advertiser struct {
@@ -294,10 +294,14 @@ type watched struct {
 }
 
 func (s *watched) SendMsg(m any) error {
-	s.on(sending, m.(*ampsiv1.Frame))
+	f, ok := m.(*ampsiv1.Frame)
+	if !ok { // a request for a table
+		return s.ClientStream.SendMsg(m)
+	}
+	s.on(sending, f)
 	err := s.ClientStream.SendMsg(m)
 	if err == nil {
-		s.on(sent, m.(*ampsiv1.Frame))
+		s.on(sent, f)
 	}
 	return err
 }
