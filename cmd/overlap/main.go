@@ -36,6 +36,7 @@ var commands struct {
 	Match     matchCommand     `cmd:"" group:"Advertiser" help:"Match a customer file with a platform."`
 
 	Ledger   ledgerCommand   `cmd:"" group:"Platform" help:"The platform's users and what they consented to."`
+	Table    tableCommand    `cmd:"" group:"Platform" help:"The tables that a platform publishes, for advertisers to ask about."`
 	Serve    serveCommand    `cmd:"" group:"Platform" help:"Run the matching server."`
 	Audience audienceCommand `cmd:"" group:"Platform" help:"The audiences that matches have filled."`
 	Audit    auditCommand    `cmd:"" group:"Both" help:"Who was affected, and how many: answers, and what proves them."`

@@ -20,6 +20,7 @@ type matchCommand struct {
 	listFlags
 	sourceFlag
 	modeFlag
+	tableFlags
 	File     string `arg:"" help:"Customer file: CSV or TSV, plain, gzip or zstd; - is standard input."`
 	Platform string `required:"" placeholder:"HOST:PORT" help:"Address of the platform's matching server."`
 	Audience string `help:"Name of the audience the platform fills: 1 to 64 of a-z 0-9 . _ - Required, except in a-learns, which fills none."`
@@ -60,6 +61,9 @@ func (c *matchCommand) Run(ctx context.Context) error {
 	defer p.done()
 	conf := client.Config{
 		Identity: i, Platform: peer, Policy: agreed.Policy, Dir: filepath.Join(c.Identity, "state"), Progress: p.set, Mode: c.mode(),
+	}
+	if err := c.tables(&conf, c.Identity); err != nil {
+		return err
 	}
 	if c.DryRun {
 		return c.dryRun(list, conf)

@@ -41,6 +41,7 @@ var stepNames = map[string]string{
 	"list":      "preparing the list",
 	"questions": "questions and answers",
 	"table":     "the table's way",
+	"fetch":     "fetching the platform's table",
 	"claims":    "claims",
 	"waiting":   "waiting for the time of release",
 	"resuming":  "connection lost, resuming",

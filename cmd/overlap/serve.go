@@ -34,6 +34,7 @@ type serveCommand struct {
 	SessionEvery   time.Duration `default:"10s" help:"How often a partner may start a session, on average; each costs a snapshot. 32 may come without a pause."`
 	MaxConnections int           `default:"512" help:"Connections at once."`
 	PerAddress     int           `default:"64" help:"Connections at once from one address (IPv6: from one /64); -1 is no limit, for a platform behind a proxy."`
+	Grace          time.Duration `default:"1h" help:"How long a published table is answered under after the next one is there, and after its epoch."`
 	Drain          time.Duration `default:"10m" help:"How long a stop waits for running sessions."`
 
 	RequireSignedPolicy bool   `help:"Start only if every partner's policy is signed by the partner and by this platform (FILE.sig beside the policy)."`
@@ -70,7 +71,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	o.certificate(i.Expires())
 	p, err := startPlatform(c.Listen, server.Config{
 		Identity: i, Store: db, Partners: partners, Dir: c.Dir, MaxSessions: c.MaxSessions,
-		SessionEvery: c.SessionEvery, MaxConnections: c.MaxConnections, PerAddress: c.PerAddress,
+		SessionEvery: c.SessionEvery, MaxConnections: c.MaxConnections, PerAddress: c.PerAddress, Grace: c.Grace,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Watch: o.watch(),
 	}, traces...)
 	if err != nil {
@@ -89,6 +90,12 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	defer signal.Stop(hangup)
 	p.logPolicies(partners)
 	go c.reload(ctx, i.ID(), p, hangup)
+	tending, stop := context.WithCancel(ctx)
+	tended := p.tend(tending)
+	defer func() {
+		stop()
+		<-tended
+	}()
 	return p.until(ctx, c.Drain)
 }
 

@@ -52,6 +52,43 @@ func TestHundredThousandInEachMode(t *testing.T) {
 	}
 }
 
+// TestHundredThousandPublished: the same through a published table, which is
+// fetched once.
+func TestHundredThousandPublished(t *testing.T) {
+	n := 100_000
+	if testing.Short() {
+		n = 20_000
+	}
+	dir := t.TempDir()
+	w := newWorld(t, dir, n)
+	must(t, w.p.server.Publish(t.Context()))
+	w.conf.Tables = filepath.Join(dir, "tables")
+	everybody := newSearch(t, 0, n+n/2)
+	for _, c := range []struct {
+		mode client.Mode
+		name string
+	}{{client.ALearns, ""}, {client.MutualA, "a"}} {
+		w.conf.Mode = c.mode
+		next, wrong := uint64(n/2+1), 0
+		w.conf.Matched = func(m client.Match) error {
+			if kind, _ := kindOf(person(int(m.Row - 1))); m.Row != next || m.Kind != kind {
+				wrong++
+			}
+			next++
+			return nil
+		}
+		audience, capture := w.match(t, c.name)
+		if wrong > 0 || next != uint64(n+1) {
+			t.Errorf("%v: %d rows matched, want %d; %d wrong", c.mode, next-uint64(n/2+1), n/2, wrong)
+		}
+		checkAudience(t, c.mode, audience, n)
+		everybody.look(t, "the wire", capture)
+		for _, name := range filesIn(t, dir, "work/tables", "tables", "state") { // what is private of a table has its snapshot
+			everybody.lookInFile(t, name)
+		}
+	}
+}
+
 func checkAudience(t *testing.T, mode client.Mode, audience []string, n int) {
 	t.Helper()
 	if !mode.FillsAudience() {

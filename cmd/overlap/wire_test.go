@@ -165,6 +165,7 @@ func newTellingWorld(t *testing.T, dir string, n, labelLen int) *world {
 	document := bytes.Replace(policy.Default().Bytes(), []byte("\nrelease_step = 10\n"), []byte("\nrelease_step = 1\n"), 1)
 	document = bytes.Replace(document, []byte(`"P_LEARNS"]`), []byte(`"P_LEARNS", "A_LEARNS", "MUTUAL_A", "MUTUAL_P"]`), 1)
 	document = bytes.Replace(document, []byte("\nlabel_len = 0\n"), fmt.Appendf(nil, "\nlabel_len = %d\n", labelLen), 1)
+	document = bytes.Replace(document, []byte("\nwitnesses = 2\n"), []byte("\nwitnesses = 0\n"), 1)
 	agreed, err := policy.Parse(document)
 	must(t, err)
 	advertiser, err := identity.New("advertiser")

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/overlap-psi/overlap/audit"
+	"github.com/overlap-psi/overlap/client"
+	"github.com/overlap-psi/overlap/epoch"
+	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/logbook"
+	"github.com/overlap-psi/overlap/server"
+)
+
+type tableCommand struct {
+	Build tableBuild `cmd:"" aliases:"rotate" help:"Make and publish the next table for each policy that lists A_LEARNS or MUTUAL_A. A server that runs goes on with it, and answers under the one before for its grace."`
+}
+
+type tableBuild struct {
+	storeFlag
+	Identity string        `required:"" type:"path" help:"Directory of the platform's identity."`
+	Partners string        `required:"" type:"path" help:"The partners file of serve: it names the policies."`
+	Dir      string        `type:"path" help:"The private directory of serve. Default: IDENTITY/work."`
+	Grace    time.Duration `default:"1h" help:"How long the table before is answered under."`
+}
+
+func (c *tableBuild) Run(ctx context.Context) (err error) {
+	i, err := identity.Load(c.Identity)
+	if err != nil {
+		return err
+	}
+	partners, err := server.LoadPartners(c.Partners)
+	if err != nil {
+		return err
+	}
+	policies := server.Asked(partners)
+	if len(policies) == 0 {
+		return usageError{server.ErrNobodyAsks}
+	}
+	db, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(db, &err)
+	if c.Dir == "" {
+		c.Dir = filepath.Join(c.Identity, "work")
+	}
+	book, err := logbook.Open(server.LogsDir(c.Dir), i, db)
+	if err != nil {
+		return err
+	}
+	shelf, err := epoch.Open(epoch.Config{Identity: i, Store: db, Book: book, Dir: c.Dir, Grace: c.Grace, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, shelf.Close()) }()
+	for _, p := range policies {
+		m, err := shelf.Rotate(ctx, p)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%x  %d entries, pads included, until %s\n", m.TableID, m.Entries, m.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// tendEvery is how often a server looks whether a table's time is over.
+const tendEvery = time.Minute
+
+// tend replaces published tables when their epoch ends, and at rotateSignal. It
+// closes done when ctx is over and nothing is being built any more.
+func (p *platform) tend(ctx context.Context) (done <-chan struct{}) {
+	ended, now := make(chan struct{}), make(chan os.Signal, 1)
+	if len(rotateSignal) > 0 {
+		signal.Notify(now, rotateSignal...)
+	}
+	go func() {
+		defer close(ended)
+		defer signal.Stop(now)
+		ticker := time.NewTicker(tendEvery)
+		defer ticker.Stop()
+		for {
+			if err := p.server.Tend(ctx); err != nil && ctx.Err() == nil {
+				p.log.Error("published tables not tended", "error", err)
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			case <-now:
+				if err := p.server.Publish(ctx); err != nil && ctx.Err() == nil {
+					p.log.Error("no table published", "error", err)
+				}
+			}
+		}
+	}()
+	return ended
+}
+
+// tableFlags say whether a session is about a published table.
+type tableFlags struct {
+	Table      string   `enum:"session,published" default:"session" help:"In a-learns and mutual-a: session (the platform makes a table for this session) or published (the one it has published for this epoch; fetched once, kept until it expires)."`
+	Tables     string   `type:"path" help:"Where to keep published tables. Default: IDENTITY/tables."`
+	TablesFrom string   `type:"existingdir" help:"Directory with a copy of what the platform has published. Default: the platform sends it."`
+	Witness    []string `placeholder:"NAME=KEY" help:"Key of a witness of the platform's log, 64 hexadecimal digits; as many as the policy asks for."`
+}
+
+// tables makes the client's configuration of them.
+func (f *tableFlags) tables(c *client.Config, identity string) error {
+	switch {
+	case f.Table != "published" && f.Tables+f.TablesFrom != "":
+		return usageError{errors.New("--tables and --tables-from are for --table published")}
+	case f.Table != "published":
+		return nil
+	case !c.Mode.AdvertiserAsks():
+		return usageError{errors.New("--table published is for a-learns and mutual-a")}
+	}
+	if f.Tables == "" {
+		f.Tables = filepath.Join(identity, "tables")
+	}
+	c.Tables, c.TablesFrom = f.Tables, f.TablesFrom
+	for _, w := range f.Witness {
+		key, err := witness(w)
+		if err != nil {
+			return usageError{fmt.Errorf("--witness: %w", err)}
+		}
+		c.Witnesses = append(c.Witnesses, key)
+	}
+	if n := c.Policy.Witnesses; uint64(len(c.Witnesses)) < n {
+		return usageError{fmt.Errorf("the policy asks for the cosignatures of %d witnesses: name their keys with --witness", n)}
+	}
+	return nil
+}
+
+func witness(text string) (*audit.WitnessKey, error) {
+	name, digits, _ := strings.Cut(text, "=")
+	key, err := hex.DecodeString(digits)
+	if err != nil || len(key) != ed25519.PublicKeySize {
+		return nil, errors.New("a witness is NAME=KEY, where KEY has 64 hexadecimal digits")
+	}
+	return audit.NewWitnessKey(name, key)
+}
