@@ -164,7 +164,11 @@ func (m *market) match(b *testing.B) *client.Report {
 		b.Fatal(err)
 	}
 	defer list.Close()
-	r, err := c.Match(b.Context(), "bench", list)
+	name := "bench"
+	if m.config.Mode == client.ALearns {
+		name = ""
+	}
+	r, err := c.Match(b.Context(), name, list)
 	if err != nil {
 		b.Fatal(err)
 	}
