@@ -15,6 +15,7 @@ import (
 
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/server"
 	"github.com/overlap-psi/overlap/session"
 )
 
@@ -86,6 +87,37 @@ func TestLastReleaseIsOneSessions(t *testing.T) {
 		wantCode(t, err, psi.AbortBudget)
 		wantAccounts(t, w, "first", nil)
 		wantAccounts(t, w, "second", accountsOf(0, 10))
+	})
+}
+
+// An advertiser that breaks off when the questions are signed has been charged: what
+// the platform has to keep of its sessions is bounded by its releases.
+func TestBreakingOffAfterSealIsCharged(t *testing.T) {
+	t.Parallel()
+	inBubble(t, agreed(t, "max_releases = 2", "resume_seconds = 0"), members(20), func(t *testing.T, w *world) {
+		kept := func() int {
+			list, err := os.ReadDir(server.EvidenceDir(w.dir))
+			must(t, err)
+			return len(list)
+		}
+		for n := 1; n <= 2; n++ {
+			w.shop.on = at(got, psi.FrameSeal, func(*ampsiv1.Frame) { w.shop.hangUp() })
+			if _, err := w.shop.match("spring", people(0, 10)...); err == nil {
+				t.Fatal("a session without an advertiser is complete")
+			}
+			synctest.Wait()
+			if c := w.charged(); kept() != n || c.spent != uint64(n) {
+				t.Errorf("after %d sessions evidence of %d is kept, and %+v charged", n, kept(), c)
+			}
+		}
+		for range 3 {
+			_, err := w.shop.match("spring", people(0, 10)...)
+			wantCode(t, err, psi.AbortBudget)
+		}
+		if kept() != 2 {
+			t.Errorf("evidence of %d sessions is kept", kept())
+		}
+		wantAccounts(t, w, "spring", nil)
 	})
 }
 

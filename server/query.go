@@ -67,7 +67,7 @@ func (r *run) config() session.Config {
 
 // match runs the session, one step a line; session's package comment has the
 // other side, and hold the platform that is asked. Each of these is durable before
-// the next: the nonce, the record of the session, the first question, the charge,
+// the next: the nonce, the record of the session, the first question, the charge, SEAL,
 // the audience, the count, RELEASE. A crash costs budget, never a second draw.
 func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (err error) {
 	s, err := session.Accept(ctx, stream, r.config())
@@ -108,7 +108,7 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 	if err := s.Query(ctx, r.questions(), r.keepOutputs); err != nil {
 		return err
 	}
-	if err := s.Seal(ctx, r.evidence.Seal); err != nil {
+	if err := s.Seal(ctx, r.keepAndCharge(ctx)); err != nil {
 		return err
 	}
 	if err := s.ReadTable(ctx, r.spool.Append); err != nil {
@@ -116,9 +116,6 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 	}
 	if s.Mode().Claims() {
 		return r.claim(ctx, dossier.NewCommitment(*seed))
-	}
-	if err := r.charge(ctx); err != nil {
-		return err
 	}
 	accounts, err := r.fillAudience(ctx, dossier.NewCommitment(*seed))
 	if err != nil {
@@ -251,9 +248,21 @@ func (r *run) putAudience(ctx context.Context, matches *table.Matches, c *dossie
 	return r.s.c.Store.PutMatches(ctx, r.session.SID(), r.session.Audience(), found, func(store.Result) ([]store.Entry, error) { return matchedEvent(r.session.SID(), c) })
 }
 
+// keepAndCharge is what happens before SEAL leaves: what the session can be audited
+// with is kept, and charged for. Who breaks off afterwards has paid for the room that
+// it takes on the disk.
+func (r *run) keepAndCharge(ctx context.Context) func([]psi.FrameDigest, *session.Receipt) error {
+	return func(digests []psi.FrameDigest, upToSeal *session.Receipt) error {
+		if err := r.evidence.Seal(digests, upToSeal); err != nil || !r.session.Mode().Releases() {
+			return err
+		}
+		return r.charge(ctx)
+	}
+}
+
 // charge takes one release from the partner's budget, also if the count turns out
-// to be suppressed. It comes before the audience: a partner whose budget is spent
-// by a session beside this one gets neither.
+// to be suppressed. A partner whose budget is spent by a session beside this one gets
+// neither audience nor count.
 func (r *run) charge(ctx context.Context) error {
 	p := r.partner.Policy
 	epoch := p.Epoch(time.Now())

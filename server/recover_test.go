@@ -97,7 +97,7 @@ func TestInterruptedSessionsEndOnce(t *testing.T) {
 		}{
 			{psi.FrameOpenQ, false, nil},
 			{psi.FrameBlinded, false, map[audit.Kind]int64{"snapshot": 1, "session": 1}},
-			{psi.FrameSeal, true, map[audit.Kind]int64{"snapshot": 1, "session": 1}},
+			{psi.FrameSeal, true, map[audit.Kind]int64{"snapshot": 1, "release": 1, "session": 1}},
 			{psi.FrameRelease, true, map[audit.Kind]int64{"snapshot": 1, "release": 1, "matched": 1, "session": 1}},
 			{psi.FrameReceipt, true, map[audit.Kind]int64{"snapshot": 1, "release": 1, "matched": 1, "session": 1}},
 		} {
