@@ -397,6 +397,10 @@ func (c *siteCheck) files() {
 			if _, known := c.sessions[[32]byte(append(sid, make([]byte, 32)...))]; err != nil || len(sid) != 32 || !known {
 				c.t.Errorf("evidence of no session, or a piece of it, is left: %s", name)
 			}
+		case "epochs":
+			if rest != "lock" {
+				c.t.Errorf("a piece of a published table is left: %s", name)
+			}
 		default:
 			c.t.Errorf("a file of a session is left: %s", name)
 		}
