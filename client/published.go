@@ -209,11 +209,3 @@ func (r *run) epoch() uint64 {
 	}
 	return r.c.c.Policy.Epoch(r.copy.Manifest().NotBefore)
 }
-
-// entries are those of the table, verified: by the session, or while they are read.
-func (r *run) entries() iter.Seq2[[]byte, error] {
-	if r.copy == nil {
-		return r.spool.Chunks()
-	}
-	return r.copy.Entries()
-}

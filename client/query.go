@@ -169,8 +169,12 @@ func (r *run) keepOutputs(outs []psi.Output, first uint64) error {
 
 // join looks for the matches, once everything is verified.
 func (r *run) join(ctx context.Context) (err error) {
-	if r.matches == nil {
-		r.matches, err = r.queries.Match(ctx, r.entries())
+	switch {
+	case r.matches != nil:
+	case r.copy != nil:
+		r.matches, err = r.copy.Match(ctx, r.queries)
+	default:
+		r.matches, err = r.queries.Match(ctx, r.spool.Chunks())
 	}
 	return err
 }

@@ -41,6 +41,18 @@ func published(t testing.TB, by *identity.Identity, n int, change func(*publicat
 	return path, m, publication.Write(path, m, entries)
 }
 
+// asking are queries about the first n outputs.
+func asking(t testing.TB, n int) *table.Queries {
+	t.Helper()
+	q, err := table.NewQueries(table.Options{Dir: t.TempDir(), TokenLen: publication.TokenLen})
+	must(t, err)
+	t.Cleanup(func() { q.Close() })
+	for i := range n {
+		must(t, q.Add([]psi.Output{sha512.Sum512(binary.BigEndian.AppendUint64(nil, uint64(i)))}, uint64(i)))
+	}
+	return q
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -89,38 +101,85 @@ func TestManifest(t *testing.T) {
 	}
 }
 
-// A copy that changes on its disk is not joined without a word.
+// A copy is verified when it comes; if it changes on its disk later, of the same
+// length and time, it is fetched again, or refused and removed.
 func TestCopyOfADiskThatChanges(t *testing.T) {
 	by := platform(t)
 	path, m, err := published(t, by, 5000, nil)
 	must(t, err)
-	dir := t.TempDir()
-	shards := func(first int) iter.Seq2[[]byte, error] { return publication.Shards(path, first) }
-	c, err := publication.Fetch(t.Context(), dir, m, shards, func(_, _ uint64) {})
-	must(t, err)
-	read := func() (n uint64, err error) {
-		for entries, err := range c.Entries() {
-			if err != nil {
-				return n, err
-			}
-			n += uint64(len(entries)) / publication.TokenLen
+	dir, fetches := t.TempDir(), 0
+	shards := func(first int) iter.Seq2[[]byte, error] {
+		fetches++
+		return publication.Shards(path, first)
+	}
+	fetch := func() *publication.Copy {
+		c, err := publication.Fetch(t.Context(), dir, m, shards, func(_, _ uint64) {})
+		must(t, err)
+		return c
+	}
+	q := asking(t, 5000)
+	match := func(c *publication.Copy) error {
+		matches, err := c.Match(t.Context(), q)
+		if err == nil && matches.Count() != 5000 {
+			t.Errorf("%d of 5000 matched", matches.Count())
 		}
-		return n, nil
+		return err
 	}
-	if n, err := read(); err != nil || n != m.Entries {
-		t.Errorf("%d entries, %v", n, err)
+	must(t, match(fetch()))
+	must(t, match(fetch()))
+	if fetches != 1 {
+		t.Errorf("the table was fetched %d times", fetches)
 	}
-	name := filepath.Join(publication.Path(dir, m.Hash()), "shards-00000")
-	b, err := os.ReadFile(name)
+	at := publication.Path(dir, m.Hash())
+	found, err := os.ReadDir(at)
 	must(t, err)
-	for _, change := range []func([]byte) []byte{
-		func(b []byte) []byte { b[len(b)-1] ^= 0xff; return b },
-		func(b []byte) []byte { return b[:len(b)-1] },
-		func([]byte) []byte { return nil },
+	for _, f := range found {
+		if i, err := f.Info(); err != nil || i.Mode().Perm() != 0o600 {
+			t.Errorf("a file of the copy is for others, too: %v, %v", i.Mode(), err)
+		}
+	}
+	if len(found) != 3 {
+		t.Errorf("%d files are kept, want manifest, tokens and sums", len(found))
+	}
+	for _, c := range []struct {
+		file    string
+		change  func([]byte) []byte
+		atFetch bool // it is noticed before anything is asked
+	}{
+		{"tokens", func(b []byte) []byte { b[len(b)/2] ^= 1; return b }, false},
+		{"tokens", func(b []byte) []byte { return b[:len(b)-1] }, false},
+		{"tokens", nil, true},
+		{"sums", func(b []byte) []byte { b[40] ^= 1; return b }, true},
+		{"sums", func([]byte) []byte { return []byte{} }, true},
+		{"sums", nil, true},
 	} {
-		must(t, os.WriteFile(name, change(append([]byte(nil), b...)), 0o600))
-		if _, err := read(); !errors.Is(err, psi.AbortTable) {
-			t.Errorf("%v", err)
+		fetch()
+		name := filepath.Join(at, c.file)
+		b, err := os.ReadFile(name)
+		must(t, err)
+		was, err := os.Stat(name)
+		must(t, err)
+		if c.change == nil {
+			must(t, os.Remove(name))
+		} else {
+			must(t, os.WriteFile(name, c.change(b), 0o600))
+			must(t, os.Chtimes(name, was.ModTime(), was.ModTime()))
+		}
+		before := fetches
+		copy := fetch()
+		if again := fetches > before; again != c.atFetch {
+			t.Errorf("%s changed: fetched again: %v, want %v", c.file, again, c.atFetch)
+		}
+		if c.atFetch {
+			must(t, match(copy))
+			continue
+		}
+		if err := match(copy); !errors.Is(err, table.ErrPages) || !errors.Is(err, psi.AbortTable) {
+			t.Errorf("%s changed: %v", c.file, err)
+		}
+		must(t, match(fetch())) // it was removed
+		if fetches != before+1 {
+			t.Error("a copy that has changed is kept")
 		}
 	}
 	if _, err := publication.Fetch(t.Context(), t.TempDir(), m, func(int) iter.Seq2[[]byte, error] {
