@@ -173,7 +173,7 @@ func (r *run) end(s *session.Session, err error) error {
 	if err != nil {
 		s.Abort(err)
 		s.Drain()
-		err = notResumed(err)
+		err = r.tableOver(notResumed(err))
 	}
 	r.report.finish(s, err)
 	return err

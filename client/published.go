@@ -26,6 +26,11 @@ const StepFetch session.Step = "fetch"
 var ErrNoTables = fmt.Errorf("client: no tables are published for this policy, since it has labels (label_len); "+
 	"let the platform make a table for the session: %w", psi.AbortTerms)
 
+// ErrTableOver says that the platform does not answer under a published table any
+// more, or not yet under another.
+var ErrTableOver = errors.New("client: the platform does not answer under this table any more; match again to fetch its next one " +
+	"(a directory that tables come from has to have it)")
+
 // source is where a published table comes from: its manifest with what proves that
 // it is in the log, and the bodies of its shards from one on.
 type source struct {
@@ -191,6 +196,15 @@ func (d *download) frame(want psi.FrameType, seq uint32) (*ampsiv1.Frame, error)
 		return nil, fmt.Errorf("client: the table's download is out of order: %w", psi.AbortMalformed)
 	}
 	return f, nil
+}
+
+// tableOver says what it means that a platform refuses a table that was verified.
+func (r *run) tableOver(err error) error {
+	var refused *session.PeerAbort
+	if r.copy != nil && errors.As(err, &refused) && refused.Code == psi.AbortTable {
+		return fmt.Errorf("%w: %w", ErrTableOver, err)
+	}
+	return err
 }
 
 // published is the table that a session is about; nil: the session's own.

@@ -159,6 +159,9 @@ func TestRotation(t *testing.T) {
 		time.Sleep(time.Hour)
 		_, _, err = late.matchIn(client.ALearns, "", people(0, 20)...)
 		wantCode(t, err, psi.AbortTable)
+		if !errors.Is(err, client.ErrTableOver) {
+			t.Errorf("nothing says to fetch the next table: %v", err)
+		}
 
 		if _, err := os.Stat(w.secretOf(old)); err != nil {
 			t.Error("the key is gone before Tend")
@@ -316,6 +319,60 @@ func TestWhoGetsTables(t *testing.T) {
 	inBubble(t, agreed(t), members(1), func(t *testing.T, w *world) {
 		if err := w.server.Publish(t.Context()); !errors.Is(err, server.ErrNobodyAsks) {
 			t.Errorf("%v", err)
+		}
+	})
+}
+
+// A session about a published table goes on over the next connection, with one
+// charge, as any other does.
+func TestPublishedSessionResumes(t *testing.T) {
+	t.Parallel()
+	inBubble(t, publishing(t), members(20), func(t *testing.T, w *world) {
+		w.publish()
+		w.shop.cached()
+		for _, mode := range []client.Mode{client.ALearns, client.MutualA} {
+			for _, cut := range []frame{{sending, psi.FrameBlinded}, {got, psi.FrameEvaluated}, {sent, psi.FrameSeal}, {sent, psi.FrameClaims}, {sending, psi.FrameReceipt}, {got, psi.FrameReceipt}} {
+				if cut.t == psi.FrameClaims && !mode.Claims() {
+					continue
+				}
+				w.wantOneSession(t, fmt.Sprintf("%v, broken at %v %v", mode, cut.m, cut.t), mode, func() { w.shop.on = breaking(w.shop, cut, true, 1) })
+			}
+		}
+	})
+}
+
+// A policy with labels has no published tables, on either side.
+func TestNoPublishedLabels(t *testing.T) {
+	t.Parallel()
+	inBubble(t, publishing(t, "label_len = 32"), members(20), func(t *testing.T, w *world) {
+		if err := w.server.Publish(t.Context()); !errors.Is(err, server.ErrNobodyAsks) {
+			t.Errorf("published: %v", err)
+		}
+		config := w.shop.cached().Config
+		config.Mode = client.ALearns
+		if _, err := client.New(nil, config); !errors.Is(err, client.ErrNoTables) {
+			t.Errorf("asked: %v", err)
+		}
+	})
+}
+
+// Who asks about a block of made-up people stops at the budget, exactly.
+func TestEnumerationOfAPublishedTable(t *testing.T) {
+	t.Parallel()
+	inBubble(t, publishing(t, "max_evaluations = 3072"), members(20), func(t *testing.T, w *world) {
+		w.publish()
+		w.shop.cached()
+		for i := range 5 {
+			w.shop.Dir = t.TempDir() // a cheat keeps no journal
+			_, _, err := w.shop.matchIn(client.ALearns, "", people(i*1000, i*1000+1000)...)
+			if i < 3 {
+				must(t, err)
+			} else {
+				wantCode(t, err, psi.AbortBudget)
+			}
+		}
+		if got := w.charged().spent; got != 3072 {
+			t.Errorf("%d questions are charged, want 3072", got)
 		}
 	})
 }
