@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -38,12 +37,12 @@ type Table struct {
 	Manifest *publication.Manifest
 	Snapshot *consent.Snapshot
 	Index    *table.Index
-	Cut      uint64   // what the ledger had said when the snapshot was taken
-	ID       [32]byte // of the snapshot; secret
+	Cut      uint64         // what the ledger had said when the snapshot was taken
+	ID       [32]byte       // of the snapshot; secret
+	Facts    *store.Numbers // that it was made from
 
 	policy [32]byte
 	seed   [32]byte // of the key; zero once it is destroyed
-	facts  *store.Numbers
 	files  []*os.File
 	uses   int // sessions
 }
@@ -76,17 +75,6 @@ func (t *Table) Key() (*psi.Key, error) {
 // Epoch is the policy's epoch that questions under this table are charged to,
 // whenever they are asked: one key has one budget.
 func (t *Table) Epoch(p *policy.Policy) uint64 { return p.Epoch(t.Manifest.NotBefore) }
-
-// Facts are the facts that the table was made from.
-func (t *Table) Facts() iter.Seq2[uint64, error] {
-	return func(yield func(uint64, error) bool) {
-		for fact := range t.facts.All() {
-			if !yield(fact, nil) {
-				return
-			}
-		}
-	}
-}
 
 func (t *Table) close() error {
 	var errs []error
@@ -157,7 +145,7 @@ func (s *Shelf) load(m *publication.Manifest) (t *Table, err error) {
 	if err != nil {
 		return nil, err
 	}
-	t = &Table{Manifest: m, Cut: x.Cut, ID: x.Snapshot, policy: x.Policy, seed: x.Seed, facts: new(store.Numbers)}
+	t = &Table{Manifest: m, Cut: x.Cut, ID: x.Snapshot, policy: x.Policy, seed: x.Seed, Facts: new(store.Numbers)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.close())
@@ -210,7 +198,9 @@ func (t *Table) check() error {
 		if leaf.IsPad() {
 			break
 		}
-		t.facts.Add(leaf.Fact())
+		if fact := leaf.Fact(); fact == 0 || fact > t.Cut || !t.Facts.Add(fact) {
+			return errSecret
+		}
 	}
 	return nil
 }

@@ -338,7 +338,7 @@ func (r *run) record(ctx context.Context, seed *psi.Seed) error {
 	if err != nil {
 		return err
 	}
-	err = r.s.c.Store.OpenSession(ctx, store.Session{
+	of := store.Session{
 		SID:      r.session.SID(),
 		Peer:     r.advertiser.ID,
 		Audience: r.session.Audience(),
@@ -352,7 +352,13 @@ func (r *run) record(ctx context.Context, seed *psi.Seed) error {
 		QHat:     r.session.Queries(),
 		NHat:     r.session.Entries(),
 		Receipt:  r.session.Evidence().Bytes(),
-	}, store.Secrets{SnapshotID: r.id, Seed: *seed}, r.eligible(), entries...)
+	}
+	secrets := store.Secrets{SnapshotID: r.id, Seed: *seed}
+	if r.published != nil {
+		err = r.s.c.Store.OpenSessionOf(ctx, of, secrets, r.published.Facts, entries...)
+	} else {
+		err = r.s.c.Store.OpenSession(ctx, of, secrets, r.eligible(), entries...)
+	}
 	if err != nil {
 		return err
 	}
@@ -365,9 +371,6 @@ func (r *run) record(ctx context.Context, seed *psi.Seed) error {
 
 // eligible returns the facts that the leaves were made from.
 func (r *run) eligible() iter.Seq2[uint64, error] {
-	if r.published != nil {
-		return r.published.Facts()
-	}
 	return func(yield func(uint64, error) bool) {
 		for leaf, err := range r.snapshot.All() {
 			if err == nil && leaf.IsPad() {

@@ -90,6 +90,12 @@ func (d *DB) OpenSession(ctx context.Context, s Session, secrets Secrets, eligib
 	if err != nil {
 		return err
 	}
+	return d.OpenSessionOf(ctx, s, secrets, facts, entries...)
+}
+
+// OpenSessionOf is OpenSession for an eligible set that is at hand, as that of a
+// published table is: nothing is counted for each of its facts.
+func (d *DB) OpenSessionOf(ctx context.Context, s Session, secrets Secrets, facts *Numbers, entries ...Entry) error {
 	sizes, err := integers(s.Cut, s.Leaves, s.QHat, s.NHat)
 	if err != nil {
 		return err
