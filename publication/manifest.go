@@ -97,7 +97,10 @@ func Parse(b, sig []byte, platform ed25519.PublicKey) (*Manifest, error) {
 		Entries: f.NHat, Root: tlog.Hash(f.TableRoot), ConsentRoot: tlog.Hash(f.ConsentRoot), ConsentSize: f.ConsentSize,
 		NotBefore: seconds(f.NotBefore), NotAfter: seconds(f.NotAfter), Universe: f.Universe, body: b, sig: sig,
 	}
-	return m, m.check(f)
+	if err := m.check(f); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 func seconds(s uint64) time.Time { return time.Unix(int64(min(s, 1<<40)), 0) }

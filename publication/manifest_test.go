@@ -198,17 +198,32 @@ func TestCopyOfADiskThatChanges(t *testing.T) {
 	}
 }
 
-// Whatever a peer sends as MANIFEST is read without a panic, and what is read has
-// bounds.
+// FuzzParse: whatever a platform signs is refused with a code, or is a manifest that
+// its own bytes make again, that is valid for a while, and whose sizes are padded.
 func FuzzParse(f *testing.F) {
 	by := platform(f)
 	_, m, err := published(f, by, 10, nil)
 	must(f, err)
 	f.Add(m.Frame().Body)
+	f.Add([]byte{})
+	f.Add(m.Frame().Body[:40])
+	f.Add(append(m.Frame().Body[:len(m.Frame().Body):len(m.Frame().Body)], 0x80))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := publication.Parse(b, psi.Sign(by.Key(), psi.FrameManifest, psi.SenderHolder, nil, b), by.Public())
-		if err == nil && (psi.PadSize(m.Entries) != m.Entries || m.NotAfter.Sub(m.NotBefore) > publication.MaxValid || m.TokenLen < 11) {
-			t.Error("a manifest is out of bounds")
+		var code psi.AbortCode
+		if err != nil {
+			if m != nil || !errors.As(err, &code) {
+				t.Fatalf("refused with %T, and a manifest: %v", err, m != nil)
+			}
+			return
+		}
+		if m.Holder != by.ID() || !m.NotBefore.Before(m.NotAfter) || psi.PadSize(m.Entries) != m.Entries || m.ConsentSize < m.Entries ||
+			m.NotAfter.Sub(m.NotBefore) > publication.MaxValid || m.TokenLen < 11 {
+			t.Fatal("an impossible manifest is read")
+		}
+		again, err := publication.Parse(m.Frame().Body, m.Frame().Sig, by.Public())
+		if err != nil || again.Hash() != m.Hash() {
+			t.Fatal("its own frame is another manifest")
 		}
 	})
 }
