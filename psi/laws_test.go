@@ -3,6 +3,7 @@ package psi
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"testing"
 
@@ -270,12 +271,14 @@ func TestSumIsTheSum(t *testing.T) {
 	}
 }
 
-// TestAllocations: what a chunk allocates does not grow with its elements,
-// wherever its pads are, but by the doublings of a slice.
+// TestAllocations: what a chunk allocates does not grow with each of its elements,
+// wherever its pads are, but by the doublings of slices and by the goroutines that
+// take a share of it: a sixteenth of an element at most.
 func TestAllocations(t *testing.T) {
 	if raceDetector {
 		return // under it a sync.Pool forgets at random
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // and at a collection
 	allocations := func(n int) (total float64) {
 		a, out, own := newAnswered(t, n), make([]Output, n), inputs(n)
 		bind := func(e []Element) Bind { return a.bind }
@@ -292,7 +295,7 @@ func TestAllocations(t *testing.T) {
 		}
 		return total
 	}
-	if few, many := allocations(64), allocations(1024); many > few+32 {
+	if few, many := allocations(64), allocations(1024); many > few+64 {
 		t.Errorf("%v allocations for 64 elements, %v for 1024", few, many)
 	}
 }
