@@ -3,10 +3,15 @@ package market
 import (
 	"context"
 	"path/filepath"
+	"slices"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/overlap-psi/overlap/audience"
 	"github.com/overlap-psi/overlap/client"
 	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/policy"
 )
 
 // Config is the advertiser's side for package client: what its command would use.
@@ -19,13 +24,18 @@ func (a *Advertiser) Config() (client.Config, error) {
 	if err != nil {
 		return client.Config{}, err
 	}
-	return client.Config{Identity: i, Platform: platform, Policy: a.m.Policy, Dir: filepath.Join(a.Dir, "state")}, nil
+	agreed, _, err := policy.Load(a.PolicyFile)
+	if err != nil {
+		return client.Config{}, err
+	}
+	return client.Config{Identity: i, Platform: platform, Policy: agreed, Dir: filepath.Join(a.Dir, "state")}, nil
 }
 
 // Ask runs one session in this process, on a connection of its own: a command
-// without the cost of a process.
-func (a *Advertiser) Ask(ctx context.Context, address, name string, c client.Config) (*client.Report, error) {
-	conn, err := client.Dial(address, c)
+// without the cost of a process. More options may change how it is dialled.
+func (a *Advertiser) Ask(ctx context.Context, address, name string, c client.Config, o ...grpc.DialOption) (*client.Report, error) {
+	tls := grpc.WithTransportCredentials(credentials.NewTLS(c.Identity.ClientTLS(c.Platform)))
+	conn, err := grpc.NewClient("passthrough:///"+address, slices.Concat(client.DialOptions(), []grpc.DialOption{tls}, o)...)
 	if err != nil {
 		return nil, err
 	}

@@ -115,13 +115,16 @@ type Advertiser struct {
 	Dir         string // of its identity; its journal and receipts are there, too
 	ID          string
 	First, Last int
+	// PolicyFile is the policy that it and the platform hold: the Market's unless
+	// another is put here, before Serve.
+	PolicyFile string
 
 	m *Market
 }
 
 // Invite makes an advertiser, and tells the platform of it: before Serve.
 func (m *Market) Invite(ctx context.Context, name string, first, last int) (*Advertiser, error) {
-	a := &Advertiser{Name: name, Dir: m.path(name), First: first, Last: last, m: m}
+	a := &Advertiser{Name: name, Dir: m.path(name), First: first, Last: last, PolicyFile: m.PolicyFile(), m: m}
 	var err error
 	if a.ID, err = m.overlap(ctx, "keygen", "--out", a.Dir, "--name", name); err != nil {
 		return nil, err
@@ -147,7 +150,7 @@ func (m *Market) writePartners() error {
 	}
 	var list []partner
 	for _, a := range m.advertisers {
-		list = append(list, partner{a.Name, a.ID, m.PolicyFile()})
+		list = append(list, partner{a.Name, a.ID, a.PolicyFile})
 	}
 	text, err := json.Marshal(list)
 	if err != nil {
@@ -156,10 +159,10 @@ func (m *Market) writePartners() error {
 	return os.WriteFile(m.path("partners.json"), text, 0o600)
 }
 
-// CheckAudience looks whether an audience is exactly the accounts of the people
-// first to last-1, each once.
-func (m *Market) CheckAudience(ctx context.Context, name string, first, last int) error {
-	show := exec.CommandContext(ctx, m.Binary, "audience", "show", name, "--store", m.Store())
+// CheckAudience looks whether an audience of the advertiser's is exactly the
+// accounts of the people first to last-1, each once.
+func (a *Advertiser) CheckAudience(ctx context.Context, name string, first, last int) error {
+	show := exec.CommandContext(ctx, a.m.Binary, "audience", "show", name, "--advertiser", a.ID, "--store", a.m.Store())
 	var complaint bytes.Buffer
 	show.Stderr = &complaint
 	out, err := show.StdoutPipe()

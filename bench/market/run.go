@@ -92,7 +92,7 @@ type Match struct {
 // The error has what the command said.
 func (a *Advertiser) Match(ctx context.Context, before []string, address, audience string, flags ...string) (*Match, error) {
 	cmd := command(ctx, before, a.m.Binary, append([]string{"match", a.List(), "--platform", address, "--identity", a.Dir,
-		"--peer", a.m.ID, "--policy", a.m.PolicyFile(), "--audience", audience, "--receipt", filepath.Join(a.Dir, audience+".receipt"), "--json"}, flags...)...)
+		"--peer", a.m.ID, "--policy", a.PolicyFile, "--audience", audience, "--receipt", filepath.Join(a.Dir, audience+".receipt"), "--json"}, flags...)...)
 	var out, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	started := time.Now()

@@ -108,7 +108,7 @@ func (c *crowd) together(ctx context.Context, address string, r *result) error {
 		return err
 	}
 	for _, a := range c.members {
-		if err := c.m.CheckAudience(ctx, a.Name, a.First, min(a.Last, c.accounts)); err != nil {
+		if err := a.CheckAudience(ctx, a.Name, a.First, min(a.Last, c.accounts)); err != nil {
 			return fmt.Errorf("%s: %w", a.Name, err)
 		}
 	}

@@ -120,7 +120,7 @@ func (b *bench) session(ctx context.Context, shop, platform *link.Namespace, add
 		return nil, err
 	}
 	r.wait = releaseWait(busy, b.m.Policy.ReleaseStep, match.Report.Queries+match.Report.Entries)
-	return r, b.m.CheckAudience(ctx, audience, b.n/2, b.n)
+	return r, b.shop.CheckAudience(ctx, audience, b.n/2, b.n)
 }
 
 // took reads how long the session was, from HELLO on, out of the platform's log.

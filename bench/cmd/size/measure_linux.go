@@ -60,7 +60,7 @@ func measure(ctx context.Context, binary, dir string, n int) (r *result, err err
 		return nil, err
 	}
 	r.wall, r.advertise = match.Wall, usage{match.CPU, match.Peak}
-	return r, m.CheckAudience(ctx, "size", n/2, n)
+	return r, advertiser.CheckAudience(ctx, "size", n/2, n)
 }
 
 // loopback returns how many bytes the loopback interface has carried.
