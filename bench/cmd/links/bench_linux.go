@@ -112,25 +112,40 @@ func (b *bench) session(ctx context.Context, shop, platform *link.Namespace, add
 	if err := errors.Join(failure, err1, err2); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, server.Log())
 	}
-	line, err := server.Await(ctx, `msg="session complete"`)
-	if err != nil {
-		return nil, err
-	}
-	if r.took, err = took(line); err != nil {
+	if err := r.read(ctx, server); err != nil {
 		return nil, err
 	}
 	r.wait = releaseWait(busy, b.m.Policy.ReleaseStep, match.Report.Queries+match.Report.Entries)
 	return r, b.shop.CheckAudience(ctx, audience, b.n/2, b.n)
 }
 
-// took reads how long the session was, from HELLO on, out of the platform's log.
-func took(line string) (time.Duration, error) {
-	_, rest, ok := strings.Cut(line, " took=")
-	if !ok {
-		return 0, errors.New("the log does not say how long the session took")
+// read reads out of the platform's log how long the session was, from HELLO on, and
+// after how long of that it was opened.
+func (r *result) read(ctx context.Context, server *market.Server) error {
+	opened, err := server.Await(ctx, `msg="session opened"`)
+	if err != nil {
+		return err
 	}
-	word, _, _ := strings.Cut(rest, " ")
-	return time.ParseDuration(word)
+	complete, err := server.Await(ctx, `msg="session complete"`)
+	if err != nil {
+		return err
+	}
+	open, err1 := time.Parse(time.RFC3339, field(opened, "time"))
+	end, err2 := time.Parse(time.RFC3339, field(complete, "time"))
+	var err3 error
+	r.took, err3 = time.ParseDuration(field(complete, "took"))
+	r.opened = r.took - end.Sub(open)
+	return errors.Join(err1, err2, err3)
+}
+
+// field is what a line of the log says of a name.
+func field(line, name string) string {
+	for word := range strings.FieldsSeq(line) {
+		if value, ok := strings.CutPrefix(word, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // releaseWait is how long RELEASE waits once the table is in, whatever the link

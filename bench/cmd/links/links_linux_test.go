@@ -43,15 +43,12 @@ func TestReleaseWait(t *testing.T) {
 	}
 }
 
-func TestTook(t *testing.T) {
-	if d, err := took(`time=x level=INFO msg="session complete" partner=shop sid=00 took=1m2.5s`); err != nil || d != 62500*time.Millisecond {
-		t.Errorf("%v, %v", d, err)
-	}
-	if d, err := took("took=1s later=2"); err == nil {
-		t.Errorf("a line without the word: %v", d)
-	}
-	if _, err := took("x took=soon"); err == nil {
-		t.Error("what is no time was read")
+func TestField(t *testing.T) {
+	line := `time=2026-01-02T03:04:05.678Z level=INFO msg="session complete" partner=shop sid=00 took=1m2.5s`
+	for name, want := range map[string]string{"took": "1m2.5s", "time": "2026-01-02T03:04:05.678Z", "partner": "shop", "too": "", "queries": ""} {
+		if got := field(line, name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
 	}
 }
 

@@ -52,6 +52,7 @@ type result struct {
 	wall             time.Duration
 	took             time.Duration // of the session alone, from HELLO to its end
 	wait             time.Duration // of that, for the release
+	opened           time.Duration // of that, before it was opened
 	own              time.Duration // processor time of the wire
 	queries, entries uint64
 	up, down         way
@@ -96,8 +97,8 @@ func write(w io.Writer, n int, results []*result) {
 const header = `Two processes of ` + "`overlap`" + ` in two networks of this machine, %d identifiers each, half in common; mutual TLS 1.3, every proof made and
 checked. Exact: every audience was compared with the accounts in common. Wanted: 85 %% of the lesser of what the wire and the processors allow.
 
-| wire | command, s | session, s | its wait, s | without, s | up, MB | down, MB | up, Mbit/s | down, Mbit/s | copy: up, down | both at once | copy allows, s | both at once, s | processors, s | of a copy | of both at once | lost, dropped | wire's CPU, s |
-|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
+| wire | command, s | session, s | its wait, s | without, s | opened after, s | up, MB | down, MB | up, Mbit/s | down, Mbit/s | copy: up, down | both at once | copy allows, s | both at once, s | processors, s | of a copy | of both at once | lost, dropped | wire's CPU, s |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
 `
 
 const footer = `
@@ -105,20 +106,21 @@ const footer = `
 - its wait: RELEASE goes at the first full second at or after the end of the table + 1 s + (q̂+n̂)·5 µs (PROTOCOL.md §8.5), a constant of the
   protocol that hides how long the platform looks for matches; counted from when the last of the table was in. without: the session without its
   wait, which is what the rest of the line is about.
+- opened after: from HELLO to the first question: the platform cuts its snapshot and puts it on record, and the wire idles.
 - up: from the advertiser to the platform, answers and table; down: questions. MB of IP packets that arrived, acknowledgements and what was sent
   again included. Mbit/s: these over the session without its wait.
 - copy: Mbit/s that a plain copy of as many bytes over mutual TLS reaches on the same wire, one way and then the other; both at once: the two of them
   together, as in a session, so that each way's acknowledgements wait in the other's queue. Losses and TCP's slow start are in both.
 - copy allows, both at once: the bytes over these rates, of the slower way. processors: the session without a wire and without its wait.
-- of a copy, of both at once: the longer of what the wire and the processors take, over the session. What no session can have: before the first question there is the
-  snapshot, when the wire idles; then the first chunk's way, when the advertiser does; and five round trips in which little is sent.
+- of a copy, of both at once: the longer of what the wire and the processors take, over the session. No session reaches all of it: until it is
+  opened the wire idles, then the advertiser until the first chunk is there, and little is sent in five round trips.
 - lost: packets of the session, by chance; dropped: for want of room in the queue, which holds one round trip's worth. wire's CPU: the processor time
   of the emulator, which the two companies' processes do not get.
 `
 
 func (r *result) row() string {
 	seconds := func(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()) }
-	cells := []string{name(r.shape), seconds(r.wall), seconds(r.took), seconds(r.wait), seconds(r.worked())}
+	cells := []string{name(r.shape), seconds(r.wall), seconds(r.took), seconds(r.wait), seconds(r.worked()), seconds(r.opened)}
 	if r.shape.Rate == 0 {
 		// One interface, which both directions go through.
 		cells = append(append(cells, fmt.Sprintf("%.1f both", float64(r.up.bytes)/1e6)), make([]string, 12)...)
