@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"strings"
 
 	"github.com/overlap-psi/overlap/identifier"
 	"github.com/overlap-psi/overlap/ledger"
@@ -28,7 +31,19 @@ type storeFlag struct {
 	Store string `required:"" placeholder:"URL" help:"The platform's store: sqlite:PATH or postgres://USER@HOST/DATABASE, with the password in PGPASSWORD or ~/.pgpass."`
 }
 
-func (f storeFlag) open(ctx context.Context) (*store.DB, error) { return store.Open(ctx, f.Store) }
+// open opens the store, which has to be there: a slip of the pen must not make
+// another, with nobody in it.
+func (f storeFlag) open(ctx context.Context) (*store.DB, error) {
+	if path, ok := strings.CutPrefix(f.Store, "sqlite:"); ok {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, hint(fmt.Errorf("there is no store at %s", path), "correct --store; a new store is made by: overlap ledger import")
+		}
+	}
+	return store.Open(ctx, f.Store)
+}
+
+// create opens the store, or makes it.
+func (f storeFlag) create(ctx context.Context) (*store.DB, error) { return store.Open(ctx, f.Store) }
 
 type ledgerImport struct {
 	storeFlag
@@ -62,7 +77,7 @@ func (c *ledgerImport) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer f.Close()
-	db, err := c.open(ctx)
+	db, err := c.create(ctx)
 	if err != nil {
 		return err
 	}

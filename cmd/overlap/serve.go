@@ -50,7 +50,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	db, err := c.open(ctx)
+	db, err := c.create(ctx)
 	if err != nil {
 		return err
 	}
@@ -129,6 +129,8 @@ func (c *serveCommand) partners(id identity.ID) ([]server.Partner, error) {
 		return nil, err // which says what to do
 	case err != nil:
 		return nil, hint(err, `a partners file looks like [{"name": "acme", "id": "9f2c…", "policy": "acme.toml"}]`)
+	case slices.ContainsFunc(partners, func(p server.Partner) bool { return p.ID == id }):
+		return nil, hint(errors.New("the partners file names the company that serves"), "--identity is the platform's own; the partners are the others")
 	case !c.RequireSignedPolicy:
 		return partners, nil
 	}
