@@ -29,7 +29,7 @@ const mib = 1 << 20
 // every connection is gone.
 func (s *soak) rest(ctx context.Context) (sample, error) {
 	var before sample
-	for range 100 {
+	for range 300 {
 		now, running, err := s.look(ctx)
 		if err != nil {
 			return sample{}, err

@@ -36,12 +36,12 @@ type audience struct {
 	mode client.Mode
 }
 
-// fields of the policy: all modes; an advertiser has two seconds to come back, so
+// fields of the policy: all modes; an advertiser has ten seconds to come back, so
 // that a round can wait for those that don't.
 var fields = map[string]string{
 	"modes":          `["P_LEARNS", "A_LEARNS", "MUTUAL_A", "MUTUAL_P"]`,
 	"max_releases":   "1000",
-	"resume_seconds": "2",
+	"resume_seconds": "10",
 }
 
 func (s *soak) found(ctx context.Context, binary, dir string) (err error) {
