@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/overlap-psi/overlap/consent"
+	"github.com/overlap-psi/overlap/internal/pending"
 	"github.com/overlap-psi/overlap/logbook"
 	"github.com/overlap-psi/overlap/policy"
 	"github.com/overlap-psi/overlap/psi"
@@ -68,8 +69,8 @@ func (b *build) run(ctx context.Context) (*publication.Manifest, error) {
 	rand.Read(b.x.Seed[:])
 	rand.Read(b.x.Snapshot[:])
 	var err error
-	if b.dir, err = os.MkdirTemp(b.s.epochs(), ".new-*"); err != nil {
-		return nil, fmt.Errorf("epoch: %w", err)
+	if b.dir, err = os.MkdirTemp(b.s.epochs(), publication.Begun+"*"); err != nil {
+		return nil, wrap(err)
 	}
 	at := time.Now()
 	if err := b.snapshot(ctx, at); err != nil {
@@ -116,7 +117,7 @@ func (s *Shelf) validUntil(p *policy.Policy, at time.Time) time.Time {
 func (b *build) create(name string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(b.dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("epoch: %w", err)
+		return nil, wrap(err)
 	}
 	b.files = append(b.files, f)
 	return f, nil
@@ -138,7 +139,7 @@ func (b *build) snapshot(ctx context.Context, at time.Time) error {
 	}
 	size, err := f.Seek(0, 1)
 	if err != nil {
-		return fmt.Errorf("epoch: %w", err)
+		return wrap(err)
 	}
 	b.cut, err = consent.ReadSnapshot(f, size)
 	return err
@@ -199,18 +200,18 @@ func (b *build) keep(ctx context.Context) error {
 	}
 	for _, f := range b.files {
 		if err := f.Sync(); err != nil {
-			return fmt.Errorf("epoch: %w", err)
+			return wrap(err)
 		}
 	}
 	sealed, err := b.s.seal(b.id, &b.x)
 	if err != nil {
 		return err
 	}
-	if err := publication.WriteFile(filepath.Join(b.dir, secretFile), sealed); err != nil {
-		return err
+	if err := pending.Write(filepath.Join(b.dir, secretFile), publication.Begun, sealed); err != nil {
+		return wrap(err)
 	}
 	if err := os.Rename(b.dir, b.s.private(b.id)); err != nil {
-		return fmt.Errorf("epoch: %w", err)
+		return wrap(err)
 	}
 	b.dir = ""
 	return nil

@@ -70,11 +70,19 @@ func Open(c Config) (*Shelf, error) {
 	s := &Shelf{c: c, open: map[[32]byte]*Table{}}
 	for _, dir := range []string{s.tables(), s.epochs()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("epoch: %w", err)
+			return nil, wrap(err)
 		}
 	}
 	s.lock = flock.New(filepath.Join(s.epochs(), "lock"))
 	return s, nil
+}
+
+// wrap names the package that failed; nil stays nil.
+func wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("epoch: %w", err)
 }
 
 // changing waits until nobody else changes the directory.
@@ -82,7 +90,7 @@ func (s *Shelf) changing() (done func(), err error) {
 	s.change.Lock()
 	if err := s.lock.Lock(); err != nil {
 		s.change.Unlock()
-		return nil, fmt.Errorf("epoch: %w", err)
+		return nil, wrap(err)
 	}
 	return func() {
 		s.lock.Unlock()

@@ -1,6 +1,7 @@
 package epoch_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -122,6 +123,9 @@ func TestDestroyWaitsForSessions(t *testing.T) {
 	if _, _, _, err := s.Take(first.TableID, p.policy, time.Now()); !errors.Is(err, epoch.ErrOver) {
 		t.Errorf("a retired table is taken: %v", err)
 	}
+	secret := filepath.Join(p.Dir, "epochs", fmt.Sprintf("%x", first.TableID), "secret")
+	witness := filepath.Join(t.TempDir(), "secret") // the same blocks of the disk
+	must(t, os.Link(secret, witness))
 	p.tend(t, s) // which makes the next
 	if len(p.tables(t)) != 2 {
 		t.Errorf("%d tables, want 2", len(p.tables(t)))
@@ -136,6 +140,9 @@ func TestDestroyWaitsForSessions(t *testing.T) {
 	}
 	if _, err := table.Key(); !errors.Is(err, epoch.ErrOver) {
 		t.Errorf("a key that is destroyed: %v", err)
+	}
+	if left, err := os.ReadFile(witness); err != nil || len(left) == 0 || len(bytes.Trim(left, "\x00")) != 0 {
+		t.Errorf("of a key that is destroyed %d bytes are left, %v", len(left), err)
 	}
 }
 

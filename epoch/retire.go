@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/overlap-psi/overlap/audit"
+	"github.com/overlap-psi/overlap/internal/pending"
 	"github.com/overlap-psi/overlap/logbook"
 	"github.com/overlap-psi/overlap/policy"
 	"github.com/overlap-psi/overlap/publication"
@@ -28,14 +29,14 @@ func (s *Shelf) retire(id [32]byte, at time.Time) error {
 	if old, err := retired(name); err == nil && old.Before(at) {
 		return nil
 	}
-	return publication.WriteFile(name, []byte(strconv.FormatInt(at.Unix(), 10)+"\n"))
+	return wrap(pending.Write(name, publication.Begun, []byte(strconv.FormatInt(at.Unix(), 10)+"\n")))
 }
 
 // retired reads such a file.
 func retired(name string) (time.Time, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("epoch: %w", err)
+		return time.Time{}, wrap(err)
 	}
 	seconds, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
 	if err != nil {
@@ -104,7 +105,7 @@ func (s *Shelf) due(id [32]byte, p *policy.Policy) (bool, error) {
 func (s *Shelf) sweep(ctx context.Context, current map[[32]byte]bool) error {
 	found, err := os.ReadDir(s.epochs())
 	if err != nil {
-		return fmt.Errorf("epoch: %w", err)
+		return wrap(err)
 	}
 	errs := []error{publication.Sweep(s.epochs()), publication.Sweep(s.tables())}
 	for _, f := range found {
@@ -140,7 +141,7 @@ func (s *Shelf) destroy(ctx context.Context, id [32]byte, t *Table) error {
 	if t != nil {
 		delete(s.open, id)
 		if err := t.close(); err != nil {
-			return fmt.Errorf("epoch: %w", err)
+			return wrap(err)
 		}
 	}
 	if err := overwrite(filepath.Join(s.private(id), secretFile)); err != nil {
@@ -157,28 +158,29 @@ func (s *Shelf) destroy(ctx context.Context, id [32]byte, t *Table) error {
 		return err
 	}
 	s.c.Log.Info("table's key destroyed", "table", fmt.Sprintf("%x", id))
-	err = errors.Join(os.RemoveAll(publication.Path(s.tables(), id)), os.RemoveAll(s.private(id)))
-	if err != nil {
-		return fmt.Errorf("epoch: %w", err)
-	}
-	return nil
+	return wrap(errors.Join(os.RemoveAll(publication.Path(s.tables(), id)), os.RemoveAll(s.private(id))))
 }
 
-// overwrite removes a secret. That the disk keeps nothing of it is best effort:
-// it was sealed to the identity for this.
+// overwrite removes a secret, durably: what was on the disk is written over in its
+// place, which making the file anew would not do. That a disk keeps no copy of it is
+// best effort all the same: it was sealed to the identity for this.
 func overwrite(name string) error {
-	at, err := os.Stat(name)
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
 	if os.IsNotExist(err) {
 		return nil
 	}
-	if err == nil {
-		err = os.WriteFile(name, make([]byte, at.Size()), 0o600)
+	if err != nil {
+		return wrap(err)
 	}
+	at, err := f.Stat()
 	if err == nil {
+		_, err = f.WriteAt(make([]byte, at.Size()), 0)
+	}
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Remove(name)
 	}
 	if err != nil {
-		return fmt.Errorf("epoch: %w", err)
+		return wrap(err)
 	}
-	return nil
+	return wrap(pending.SyncDir(filepath.Dir(name)))
 }

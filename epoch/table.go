@@ -59,6 +59,9 @@ type secret struct {
 	Cut                    uint64
 }
 
+// Format prints REDACTED.
+func (secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, "REDACTED") }
+
 // key makes the epoch's key, for one session or one build; the caller destroys it.
 func key(seed *[32]byte, id [32]byte) (*psi.Key, error) {
 	return psi.DeriveKey(seed, append([]byte("AMPSI-V01 epoch key "), id[:]...))
@@ -89,7 +92,7 @@ func (t *Table) close() error {
 func (s *Shelf) sealer(id [32]byte) (cipher.AEAD, error) {
 	k, err := hkdf.Key(sha256.New, s.c.Identity.Key().Seed(), id[:], "overlap epoch secret", chacha20poly1305.KeySize)
 	if err != nil {
-		return nil, fmt.Errorf("epoch: %w", err)
+		return nil, wrap(err)
 	}
 	defer clear(k)
 	return chacha20poly1305.NewX(k)
@@ -98,7 +101,7 @@ func (s *Shelf) sealer(id [32]byte) (cipher.AEAD, error) {
 func (s *Shelf) seal(id [32]byte, x *secret) ([]byte, error) {
 	plain, err := json.Marshal(x)
 	if err != nil {
-		return nil, fmt.Errorf("epoch: %w", err)
+		return nil, wrap(err)
 	}
 	defer clear(plain)
 	aead, err := s.sealer(id)
@@ -118,7 +121,7 @@ func (s *Shelf) unseal(id [32]byte) (*secret, error) {
 		return nil, ErrOver
 	}
 	if err != nil {
-		return nil, fmt.Errorf("epoch: %w", err)
+		return nil, wrap(err)
 	}
 	aead, err := s.sealer(id)
 	if err != nil {
@@ -140,42 +143,47 @@ func (s *Shelf) unseal(id [32]byte) (*secret, error) {
 }
 
 // load opens what is private of the manifest's table.
-func (s *Shelf) load(m *publication.Manifest) (t *Table, err error) {
+func (s *Shelf) load(m *publication.Manifest) (*Table, error) {
 	x, err := s.unseal(m.TableID)
 	if err != nil {
 		return nil, err
 	}
-	t = &Table{Manifest: m, Cut: x.Cut, ID: x.Snapshot, policy: x.Policy, seed: x.Seed, Facts: new(store.Numbers)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, t.close())
-		}
-	}()
+	t := &Table{Manifest: m, Cut: x.Cut, ID: x.Snapshot, policy: x.Policy, seed: x.Seed, Facts: new(store.Numbers)}
+	clear(x.Seed[:])
+	if err := s.fill(t); err != nil {
+		return nil, errors.Join(err, t.close())
+	}
+	return t, nil
+}
+
+// fill opens the table's private files and checks them.
+func (s *Shelf) fill(t *Table) error {
+	m := t.Manifest
 	f, size, err := t.open(filepath.Join(s.private(m.TableID), snapshotFile))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if t.Snapshot, err = consent.ReadSnapshot(f, size); err != nil {
-		return nil, err
+		return err
 	}
 	if f, size, err = t.open(filepath.Join(s.private(m.TableID), indexFile)); err != nil {
-		return nil, err
+		return err
 	}
 	if t.Index, err = table.NewIndex(f, size, m.TokenLen); err != nil {
-		return nil, err
+		return err
 	}
-	return t, t.check()
+	return t.check()
 }
 
 func (t *Table) open(name string) (*os.File, int64, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, 0, fmt.Errorf("epoch: %w", err)
+		return nil, 0, wrap(err)
 	}
 	t.files = append(t.files, f)
 	at, err := f.Stat()
 	if err != nil {
-		return nil, 0, fmt.Errorf("epoch: %w", err)
+		return nil, 0, wrap(err)
 	}
 	return f, at.Size(), nil
 }

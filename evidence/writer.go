@@ -9,9 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
+	"github.com/overlap-psi/overlap/internal/pending"
 	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/receipt"
 )
@@ -87,14 +87,14 @@ func (w *Writer) Seal(digests []psi.FrameDigest, r *receipt.Receipt) error {
 		return errSeal
 	}
 	err := errors.Join(w.keep(digestsName, appendDigests(nil, digests)), w.keep(receiptName, r.UpToSeal().Bytes()))
-	if err := errors.Join(err, w.leaves.finish(), w.blinded.finish(), syncDir(w.dir)); err != nil {
+	if err := errors.Join(err, w.leaves.finish(), w.blinded.finish(), pending.SyncDir(w.dir)); err != nil {
 		return fmt.Errorf("evidence: %w", err)
 	}
 	if err := os.Rename(w.dir, w.final); err != nil {
 		return fmt.Errorf("evidence: %w", err)
 	}
 	w.sealed = true
-	return syncDir(filepath.Dir(w.final))
+	return pending.SyncDir(filepath.Dir(w.final))
 }
 
 // keep writes a whole file.
@@ -194,17 +194,4 @@ func (r *rows) close() error {
 	f := r.f
 	r.f = nil
 	return f.Close()
-}
-
-// syncDir makes the names in a directory durable. Windows has no such call; there
-// they are as durable as the file system makes them.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -98,7 +98,7 @@ func (c *Copy) download(ctx context.Context, r *reader, part string, shards func
 		if err := r.take(b); err != nil {
 			return err
 		}
-		if err := WriteFile(filepath.Join(part, shardsName(at)), b); err != nil {
+		if err := write(filepath.Join(part, shardsName(at)), b); err != nil {
 			return err
 		}
 		_, done := r.hash.Root()
@@ -113,7 +113,7 @@ func (c *Copy) download(ctx context.Context, r *reader, part string, shards func
 
 // tidy removes what only the download needed.
 func (c *Copy) tidy() (err error) {
-	for _, pattern := range []string{shardsFile + "*", pending + "*"} {
+	for _, pattern := range []string{shardsFile + "*", Begun + "*"} {
 		names, _ := filepath.Glob(filepath.Join(c.path, pattern))
 		for _, name := range names {
 			err = errors.Join(err, os.Remove(name))
@@ -197,7 +197,7 @@ func newKeeper(dir string, m *Manifest) (k *keeper, err error) {
 	}()
 	// Files of this process alone: another may be fetching the same table.
 	for i, f := range []**os.File{&k.tokens, &k.sums} {
-		if *f, err = os.CreateTemp(dir, pending+"*"); err != nil { // 0600
+		if *f, err = os.CreateTemp(dir, Begun+"*"); err != nil { // 0600
 			return nil, fmt.Errorf("publication: %w", err)
 		}
 		k.buffers[i] = bufio.NewWriterSize(*f, 1<<16)

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/internal/pending"
 	"github.com/overlap-psi/overlap/proto/ampsi/v1/body"
 	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/table"
@@ -36,8 +37,10 @@ const (
 	manifestFile = "manifest"
 	proofFile    = "manifest.tlog-proof"
 	shardsFile   = "shards-"
-	pending      = ".new-"
 )
+
+// Begun begins the names of files and directories that are not whole yet, for Sweep.
+const Begun = ".new-"
 
 // ErrNone says that there is no table.
 var ErrNone = fmt.Errorf("publication: there is no such table: %w", psi.AbortTable)
@@ -62,12 +65,12 @@ func Current(dir string, policy [32]byte) (id [32]byte, err error) {
 
 // SetCurrent makes the table that for the policy, at once for every reader.
 func SetCurrent(dir string, policy, id [32]byte) error {
-	return WriteFile(filepath.Join(dir, currentFile+hexOf(policy)), []byte(hexOf(id)+"\n"))
+	return write(filepath.Join(dir, currentFile+hexOf(policy)), []byte(hexOf(id)+"\n"))
 }
 
 // PutKey writes the key that the tables in dir are signed with.
 func PutKey(dir string, platform ed25519.PublicKey) error {
-	return WriteFile(filepath.Join(dir, keyFile), []byte(hex.EncodeToString(platform)+"\n"))
+	return write(filepath.Join(dir, keyFile), []byte(hex.EncodeToString(platform)+"\n"))
 }
 
 // Key returns the key of the platform of the id.
@@ -101,12 +104,12 @@ func Proof(path string) ([]byte, error) { return read(filepath.Join(path, proofF
 
 // PutProof replaces it.
 func PutProof(path string, proof []byte) error {
-	return WriteFile(filepath.Join(path, proofFile), proof)
+	return write(filepath.Join(path, proofFile), proof)
 }
 
 // Write makes the table's files at path: all of them, durably, or nothing.
 func Write(path string, m *Manifest, t *table.Table) (err error) {
-	dir, err := os.MkdirTemp(filepath.Dir(path), pending+"*")
+	dir, err := os.MkdirTemp(filepath.Dir(path), Begun+"*")
 	if err != nil {
 		return fmt.Errorf("publication: %w", err)
 	}
@@ -123,7 +126,7 @@ func Write(path string, m *Manifest, t *table.Table) (err error) {
 		if err != nil {
 			return err
 		}
-		if err := WriteFile(filepath.Join(dir, shardsName(at)), b); err != nil {
+		if err := write(filepath.Join(dir, shardsName(at)), b); err != nil {
 			return err
 		}
 		at = table.ShardsEnd(b)
@@ -139,7 +142,7 @@ func (m *Manifest) write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("publication: encode MANIFEST: %w", err)
 	}
-	return WriteFile(filepath.Join(dir, manifestFile), b)
+	return write(filepath.Join(dir, manifestFile), b)
 }
 
 func shardsName(first int) string { return fmt.Sprintf("%s%05d", shardsFile, first) }
@@ -208,32 +211,20 @@ func read(name string) ([]byte, error) {
 	return b, nil
 }
 
-// WriteFile makes a durable file of the content, or leaves what was there.
-func WriteFile(name string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return fmt.Errorf("publication: %w", err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), pending+"*") // 0600
-	if err != nil {
-		return fmt.Errorf("publication: %w", err)
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
+// write makes a durable file of the content, or leaves what was there.
+func write(name string, content []byte) error {
+	err := os.MkdirAll(filepath.Dir(name), 0o700)
 	if err == nil {
-		err = os.Rename(f.Name(), name)
+		err = pending.Write(name, Begun, content)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("publication: %w", err), os.Remove(f.Name()))
+		return fmt.Errorf("publication: %w", err)
 	}
-	return syncDir(filepath.Dir(name))
+	return nil
 }
 
 func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("publication: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+	if err := pending.SyncDir(dir); err != nil {
 		return fmt.Errorf("publication: %w", err)
 	}
 	return nil
@@ -241,7 +232,7 @@ func syncDir(dir string) error {
 
 // Sweep removes what processes that were killed have left half-written in dir.
 func Sweep(dir string) error {
-	left, err := filepath.Glob(filepath.Join(dir, pending+"*"))
+	left, err := filepath.Glob(filepath.Join(dir, Begun+"*"))
 	errs := []error{err}
 	for _, name := range left {
 		errs = append(errs, os.RemoveAll(name))

@@ -5,16 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/dossier"
 	"github.com/overlap-psi/overlap/evidence"
 	"github.com/overlap-psi/overlap/inquiry"
+	"github.com/overlap-psi/overlap/internal/pending"
 	"github.com/overlap-psi/overlap/logbook"
 	"github.com/overlap-psi/overlap/policy"
 	"github.com/overlap-psi/overlap/receipt"
@@ -62,23 +61,8 @@ var anyTime = time.Unix(1<<40, 0)
 
 // sweep removes what a killed process had begun to write.
 func (s *Server) sweep() error {
-	return errors.Join(table.Sweep(s.spill()), sweepNames(s.spill(), scratchName), sweepNames(s.book.PoliciesDir(), pendingName),
+	return errors.Join(table.Sweep(s.spill()), pending.Sweep(s.spill(), scratchName), pending.Sweep(s.book.PoliciesDir(), pendingName),
 		evidence.Sweep(EvidenceDir(s.c.Dir)))
-}
-
-// sweepNames removes the files in dir whose names begin so.
-func sweepNames(dir, prefix string) error {
-	list, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("server: sweep: %w", err)
-	}
-	var errs []error
-	for _, f := range list {
-		if strings.HasPrefix(f.Name(), prefix) {
-			errs = append(errs, os.Remove(filepath.Join(dir, f.Name())))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // outcomeDied is the outcome of sessions that nobody saw end.
@@ -199,17 +183,8 @@ func writeOnce(name string, content []byte) error {
 	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, content) {
 		return nil
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), pendingName+"*") // 0600
-	if err != nil {
+	if err := pending.Write(name, pendingName, content); err != nil {
 		return fmt.Errorf("server: %w", err)
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("server: %w", err), os.Remove(f.Name()))
 	}
 	return nil
 }

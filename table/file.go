@@ -59,19 +59,11 @@ func (f *file) commit(path string) error {
 		return fmt.Errorf("table: rename: %w", err)
 	}
 	f.temporary = path // until its name is durable too
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := pending.SyncDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("table: sync directory: %w", err)
 	}
 	f.temporary = ""
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Close closes the file and removes it unless it was committed.

@@ -19,6 +19,7 @@ import (
 	"github.com/overlap-psi/overlap/evidence"
 	"github.com/overlap-psi/overlap/identity"
 	"github.com/overlap-psi/overlap/inquiry"
+	"github.com/overlap-psi/overlap/internal/pending"
 	"github.com/overlap-psi/overlap/logbook"
 	"github.com/overlap-psi/overlap/policy"
 	"github.com/overlap-psi/overlap/receipt"
@@ -151,20 +152,8 @@ func (c *auditOpen) challenge(ctx context.Context, db *store.DB, sid [32]byte) (
 }
 
 // writePrivate writes a file that nobody else reads, whole or not at all.
-func writePrivate(name string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
+func writePrivate(name string, write func(io.Writer) error) error {
+	return pending.WriteFunc(name, "."+filepath.Base(name)+"-", write)
 }
 
 type auditDraw struct {

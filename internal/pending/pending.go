@@ -5,9 +5,11 @@ package pending
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -27,6 +29,46 @@ func Create(dir, prefix string) (*os.File, error) {
 		}
 		f.Close() // swept before it was locked
 	}
+}
+
+// Write makes a file of the content that is its owner's, durably: whole under its
+// name, or what was there before stays. Until then its name begins with prefix; it is
+// not locked, so a Sweep has to be of one process at a time, as at a start.
+func Write(name, prefix string, content []byte) error {
+	return WriteFunc(name, prefix, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
+}
+
+// WriteFunc is Write of what a function writes.
+func WriteFunc(name, prefix string, write func(io.Writer) error) error {
+	dir := filepath.Dir(name)
+	f, err := os.CreateTemp(dir, prefix+"*") // 0600
+	if err != nil {
+		return err
+	}
+	err = errors.Join(write(f), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, removeIfThere(f.Name()))
+	}
+	return SyncDir(dir)
+}
+
+// SyncDir makes the names in a directory durable. Windows has no such call; there
+// they are as durable as the file system makes them.
+func SyncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // linked reports whether f still is what its name stands for.
