@@ -51,12 +51,13 @@ type Result struct {
 // entries of that, and may be made once a session. So no result is seen without its
 // record. The entries may be nil.
 //
-// The accounts are sorted first, out of memory if need be, since a table is filled
-// in its own order many times as fast as across it. They are written some thousands
-// to a transaction, unseen until the last; no lock is held while the sequence runs. Of two calls for one audience the one
-// begun later wins, and the other fails with ErrReplaced. What a crash leaves
-// unfinished is never seen and goes with CloseSession. Accounts that are erased
-// meanwhile are not in the audience, and are counted as erased.
+// The accounts are sorted first, out of memory if need be, since a tree that is
+// larger than the cache is filled in its own order much faster than across it. They
+// are written some thousands to a transaction, unseen until the last; no lock is
+// held while the sequence runs. Of two calls for one audience the one begun later
+// wins, and the other fails with ErrReplaced. What a crash leaves unfinished is never
+// seen and goes with CloseSession. Accounts that are erased meanwhile are not in the
+// audience, and are counted as erased.
 func (d *DB) PutMatches(ctx context.Context, sid [32]byte, name string, matches iter.Seq2[Match, error], entries func(Result) ([]Entry, error)) (accounts uint64, err error) {
 	a, err := d.newAudience(ctx, sid, name)
 	if err != nil {
@@ -90,7 +91,7 @@ type newAudience struct {
 
 func (a *newAudience) close() {
 	a.members.close()
-	_ = a.accounts.close() // its file is private and already nameless, or goes with the directory
+	_ = a.accounts.close() // the audience stands or fails without it; where an open file has a name, it may stay
 }
 
 func (d *DB) newAudience(ctx context.Context, sid [32]byte, name string) (*newAudience, error) {
@@ -119,6 +120,7 @@ func (d *DB) newAudience(ctx context.Context, sid [32]byte, name string) (*newAu
 }
 
 func (a *newAudience) fill(ctx context.Context, matches iter.Seq2[Match, error]) error {
+	var entry [8]byte // as the sorter compares
 	for m, err := range matches {
 		if err != nil {
 			return fmt.Errorf("store: reading matches: %w", err)
@@ -128,7 +130,8 @@ func (a *newAudience) fill(ctx context.Context, matches iter.Seq2[Match, error])
 			return errHandle
 		}
 		a.facts.Add(m.Fact)
-		if err := a.accounts.add(binary.BigEndian.AppendUint64(nil, uint64(account))); err != nil {
+		binary.BigEndian.PutUint64(entry[:], uint64(account))
+		if err := a.accounts.add(entry[:]); err != nil {
 			return err
 		}
 	}

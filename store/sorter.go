@@ -33,6 +33,8 @@ type ref struct {
 	place  uint64 // of the block ‖ of its first byte there ‖ its length
 }
 
+const refLen = 16 // bytes of memory, which of short entries are most
+
 func newRef(entry []byte, block, from int) ref {
 	return ref{binary.BigEndian.Uint64(entry), uint64(block)<<(2*placeBits) | uint64(from)<<placeBits | uint64(len(entry))}
 }
@@ -54,7 +56,7 @@ const minEntry = 8 // bytes
 func (s *sorter) add(entry []byte) error {
 	last := len(s.blocks) - 1
 	if last < 0 || len(s.blocks[last])+len(entry) > blockLen {
-		if len(s.blocks)*blockLen >= s.limit {
+		if len(s.blocks)*blockLen+len(s.refs)*refLen >= s.limit {
 			if err := s.spill(); err != nil {
 				return fmt.Errorf("sorting: %w", err)
 			}

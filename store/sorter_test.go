@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"unsafe"
 )
 
 // sortAll sorts entries and returns how many runs there were.
@@ -60,6 +61,29 @@ func TestSorter(t *testing.T) {
 				t.Errorf("%d entries, limit %d: %d runs", n, limit, runs)
 			}
 		}
+	}
+}
+
+// Short entries take as much memory as is allowed, too, though most of it is where
+// they are.
+func TestSorterMemory(t *testing.T) {
+	const limit = 4 << 20
+	s := sorter{dir: t.TempDir(), limit: limit}
+	defer s.close()
+	var e [8]byte
+	most := 0
+	for i := range uint64(1_000_000) {
+		binary.BigEndian.PutUint64(e[:], i*i)
+		if err := s.add(e[:]); err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, len(s.blocks)*blockLen+len(s.refs)*int(unsafe.Sizeof(ref{})))
+	}
+	if more := blockLen / len(e) * refLen; most > limit+blockLen+more {
+		t.Errorf("%d bytes, of %d", most, limit)
+	}
+	if len(s.runs) < 2 || unsafe.Sizeof(ref{}) != refLen {
+		t.Errorf("%d runs, a ref of %d bytes", len(s.runs), unsafe.Sizeof(ref{}))
 	}
 }
 
