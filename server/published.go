@@ -84,11 +84,37 @@ func (s *Server) Tables(request *ampsiv1.TableRequest, stream ampsiv1.Match_Tabl
 	if _, err := v.verify(); err != nil {
 		return refuse(stream, err)
 	}
-	if err := s.sendTable(ctx, v.partner.Policy, request, stream); err != nil {
-		v.log.Warn("table not sent", "code", uint8(session.Code(err)), "error", err)
-		return refuse(stream, err)
+	err = s.sendTable(ctx, v.partner.Policy, request, stream)
+	if err == nil {
+		return nil
 	}
-	return nil
+	v.log.Warn("table not sent", "code", uint8(session.Code(err)), "error", err)
+	if errors.Is(err, psi.AbortTimeout) {
+		return aborted(err) // nothing more is sent to who takes nothing
+	}
+	return refuse(stream, err)
+}
+
+// takePatience is how long a partner may take for one frame of a table, as in a
+// session (PROTOCOL.md §13): whoever reads nothing has a place meanwhile.
+const takePatience = 2 * time.Minute
+
+// give sends a frame of a table. If it is not taken in time, it may still be on its
+// way when give returns: the caller ends the call, and that with it.
+func give(stream ampsiv1.Match_TablesServer, f *ampsiv1.Frame) error {
+	taken := make(chan error, 1)
+	go func() { taken <- stream.Send(f) }()
+	timer := time.NewTimer(takePatience)
+	defer timer.Stop()
+	select {
+	case err := <-taken:
+		if err != nil {
+			return fmt.Errorf("%w: %w", session.ErrBroken, err)
+		}
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("server: the table is not read: %w", psi.AbortTimeout)
+	}
 }
 
 func (s *Server) sendTable(ctx context.Context, p *policy.Policy, request *ampsiv1.TableRequest, stream ampsiv1.Match_TablesServer) error {
@@ -104,8 +130,8 @@ func (s *Server) sendTable(ctx context.Context, p *policy.Policy, request *ampsi
 	}
 	manifest := m.Frame()
 	for _, f := range []psi.Frame{manifest, {Type: psi.FrameProof, Body: proof}} {
-		if err := stream.Send(&ampsiv1.Frame{Type: uint32(f.Type), Body: f.Body, Sig: f.Sig}); err != nil {
-			return fmt.Errorf("%w: %w", session.ErrBroken, err)
+		if err := give(stream, &ampsiv1.Frame{Type: uint32(f.Type), Body: f.Body, Sig: f.Sig}); err != nil {
+			return err
 		}
 	}
 	seq := uint32(0)
@@ -116,8 +142,8 @@ func (s *Server) sendTable(ctx context.Context, p *policy.Policy, request *ampsi
 		if err != nil {
 			return err
 		}
-		if err := stream.Send(&ampsiv1.Frame{Type: uint32(psi.FrameShards), Seq: seq, Body: body}); err != nil {
-			return fmt.Errorf("%w: %w", session.ErrBroken, err)
+		if err := give(stream, &ampsiv1.Frame{Type: uint32(psi.FrameShards), Seq: seq, Body: body}); err != nil {
+			return err
 		}
 		seq++
 	}

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -8,10 +9,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/overlap-psi/overlap/client"
@@ -214,6 +218,46 @@ func TestEpochEnds(t *testing.T) {
 		must(t, err)
 		_, _, err = w.shop.matchIn(client.ALearns, "", people(0, 20)...)
 		wantCode(t, err, psi.AbortBudget)
+	})
+}
+
+// A partner that asks for a table and reads none of it has a place for two minutes,
+// and not longer; who comes meanwhile is asked to come back.
+func TestTableIsNotRead(t *testing.T) {
+	t.Parallel()
+	inBubble(t, publishing(t), members(50), func(t *testing.T, w *world) {
+		w.places = 1
+		w.restart()
+		w.publish()
+		w.sending = func(ctx context.Context, f *ampsiv1.Frame) {
+			if psi.FrameType(f.Type) == psi.FrameShards {
+				<-ctx.Done() // as in the transport, while the window is closed
+			}
+		}
+		conn := w.shop.dial()
+		defer conn.Close()
+		call, err := ampsiv1.NewMatchClient(conn).Tables(t.Context(), &ampsiv1.TableRequest{Universe: w.policy.Universe})
+		must(t, err)
+		for _, want := range []psi.FrameType{psi.FrameManifest, psi.FrameProof} {
+			f, err := call.Recv()
+			must(t, err)
+			if psi.FrameType(f.GetType()) != want {
+				t.Fatalf("%v, want %v", psi.FrameType(f.GetType()), want)
+			}
+		}
+		time.Sleep(2*time.Minute - time.Second)
+		_, _, err = w.shop.cached().matchIn(client.ALearns, "", people(0, 20)...)
+		wantCode(t, err, psi.AbortBusy)
+		started := time.Now()
+		if _, err := call.Recv(); status.Code(err) != codes.Aborted || time.Since(started) > 2*time.Second {
+			t.Errorf("after %v: %v", time.Since(started), err)
+		}
+		if text := w.log.String(); !strings.Contains(text, `"msg":"table not sent","partner":"shop","code":11`) {
+			t.Error("nothing is on record of it")
+		}
+		w.sending = nil
+		_, _, err = w.shop.matchIn(client.ALearns, "", people(0, 20)...)
+		must(t, err)
 	})
 }
 

@@ -46,7 +46,7 @@ func (s *Session) checkResumes(h *ampsiv1.Hello) error {
 // before anything else is looked at: such a call needs no place of its own.
 func Resumes(first *ampsiv1.Frame) bool {
 	hello := new(ampsiv1.Hello)
-	return psi.FrameType(first.GetType()) == psi.FrameHello && proto.Unmarshal(first.GetBody(), hello) == nil && len(hello.GetResumeSid()) > 0
+	return psi.FrameType(first.GetType()) == psi.FrameHello && receipt.Decode(first.GetBody(), hello) == nil && len(hello.GetResumeSid()) > 0
 }
 
 // Resumes returns the id of the session that this call continues, if that is what
