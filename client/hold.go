@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/overlap-psi/overlap/audience"
@@ -37,6 +38,27 @@ func (r *run) hold(ctx context.Context, list *audience.List) error {
 	return r.answer(ctx)
 }
 
+// inputs reads the list, and notes each row where claims will come.
+func (r *run) inputs(ctx context.Context, list *audience.List) iter.Seq2[psi.Input, error] {
+	return func(yield func(psi.Input, error) bool) {
+		for e, err := range list.Entries() {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err == nil && r.list != nil {
+				err = r.list.Add(e.Eligible, e.Row)
+			}
+			if err != nil {
+				yield(psi.Input{}, err)
+				return
+			}
+			if !yield(e.Eligible.Input(), nil) {
+				return
+			}
+		}
+	}
+}
+
 // evaluate makes the session's table of the whole list: one entry for each
 // distinct identifier, and pads. Where claims will come, it keeps which row is
 // behind which token.
@@ -55,40 +77,18 @@ func (r *run) evaluate(ctx context.Context, list *audience.List) (table.Counts, 
 			return table.Counts{}, err
 		}
 	}
-	in, outs := make([]psi.Input, 0, psi.ChunkElems), make([]psi.Output, psi.ChunkElems)
 	done := uint64(0)
 	r.c.progress(StepList, 0, 0)
-	flush := func() error {
-		outs := outs[:len(in)]
-		r.key.Evaluate(outs, in)
+	err = r.key.EvaluateAll(r.inputs(ctx, list), func(outs []psi.Output, first uint64) error {
 		err := b.Add(outs)
 		if err == nil && r.behind != nil {
-			err = r.behind.Add(outs, done)
+			err = r.behind.Add(outs, first)
 		}
-		done += uint64(len(in))
+		done = first + uint64(len(outs))
 		r.c.progress(StepList, done, 0)
-		clear(in)
-		clear(outs)
-		in = in[:0]
 		return err
-	}
-	for e, err := range list.Entries() {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err == nil && r.list != nil {
-			err = r.list.Add(e.Eligible, e.Row)
-		}
-		if err != nil {
-			return table.Counts{}, err
-		}
-		if in = append(in, e.Eligible.Input()); len(in) == cap(in) {
-			if err := flush(); err != nil {
-				return table.Counts{}, err
-			}
-		}
-	}
-	if err := flush(); err != nil {
+	})
+	if err != nil {
 		return table.Counts{}, err
 	}
 	r.c.progress(StepList, done, done)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/overlap-psi/overlap/identifier"
+	"github.com/overlap-psi/overlap/internal/input"
 	"github.com/overlap-psi/overlap/internal/merkle"
 )
 
@@ -336,6 +337,33 @@ func (s *Snapshot) All() iter.Seq2[Leaf, error] {
 				return
 			}
 			if !yield(leaf, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Eligible returns every leaf in order up to the first pad: after it there are only
+// more. An error ends it.
+func (s *Snapshot) Eligible() iter.Seq2[Leaf, error] {
+	return func(yield func(Leaf, error) bool) {
+		for leaf, err := range s.All() {
+			if err == nil && leaf.IsPad() || !yield(leaf, err) {
+				return
+			}
+		}
+	}
+}
+
+// Inputs returns the identifiers of the eligible leaves, in order.
+func (s *Snapshot) Inputs() iter.Seq2[input.Input, error] {
+	return func(yield func(input.Input, error) bool) {
+		for leaf, err := range s.Eligible() {
+			if err != nil {
+				yield(input.Input{}, err)
+				return
+			}
+			if !yield(leaf.Input(), nil) {
 				return
 			}
 		}

@@ -156,31 +156,10 @@ func (b *build) evaluate(ctx context.Context, k *psi.Key) error {
 	if b.index, err = table.NewQueries(o); err != nil {
 		return err
 	}
-	in, outs := make([]psi.Input, 0, psi.ChunkElems), make([]psi.Output, psi.ChunkElems)
-	done := uint64(0)
-	flush := func() error {
-		outs := outs[:len(in)]
-		k.Evaluate(outs, in)
-		err := errors.Join(entries.Add(outs), b.index.Add(outs, done), ctx.Err())
-		done += uint64(len(in))
-		clear(outs)
-		in = in[:0]
-		return err
-	}
-	for leaf, err := range b.cut.All() {
-		if err != nil {
-			return err
-		}
-		if leaf.IsPad() {
-			break // all that follow are
-		}
-		if in = append(in, leaf.Input()); len(in) == cap(in) {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-	}
-	if err := flush(); err != nil {
+	err = k.EvaluateAll(b.cut.Inputs(), func(outs []psi.Output, first uint64) error {
+		return errors.Join(entries.Add(outs), b.index.Add(outs, first), ctx.Err())
+	})
+	if err != nil {
 		return err
 	}
 	pads := psi.NewSeed()

@@ -199,12 +199,9 @@ func (t *Table) check() error {
 	if k.Public().Bytes() != m.Key.Bytes() || t.Snapshot.Root() != m.ConsentRoot || t.Snapshot.Size() != m.ConsentSize {
 		return errSecret
 	}
-	for leaf, err := range t.Snapshot.All() {
+	for leaf, err := range t.Snapshot.Eligible() {
 		if err != nil {
 			return err
-		}
-		if leaf.IsPad() {
-			break
 		}
 		if fact := leaf.Fact(); fact == 0 || fact > t.Cut || !t.Facts.Add(fact) {
 			return errSecret

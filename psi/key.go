@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/overlap-psi/overlap/internal/ristretto"
 )
@@ -77,6 +78,39 @@ func (k *Key) Evaluate(dst []Output, in []Input) {
 			dst[lo+i] = out
 		}
 	})
+}
+
+// EvaluateAll is Evaluate of any number of inputs, ChunkElems at a time, to whose
+// outputs do is called, with the index of the first of them: until the next call, for
+// they are overwritten after it. An error of the inputs or of do ends it.
+func (k *Key) EvaluateAll(inputs iter.Seq2[Input, error], do func(outs []Output, first uint64) error) error {
+	in, outs := make([]Input, 0, ChunkElems), make([]Output, ChunkElems)
+	defer func() {
+		clear(in[:cap(in)])
+		clear(outs)
+	}()
+	first := uint64(0)
+	flush := func() error {
+		if len(in) == 0 {
+			return nil
+		}
+		k.Evaluate(outs[:len(in)], in)
+		err := do(outs[:len(in)], first)
+		first += uint64(len(in))
+		in = in[:0]
+		return err
+	}
+	for input, err := range inputs {
+		if err != nil {
+			return err
+		}
+		if in = append(in, input); len(in) == cap(in) {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
 }
 
 // BlindEvaluate multiplies a chunk of the Querier's blinded elements by k and

@@ -1,7 +1,9 @@
 package psi
 
 import (
+	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
@@ -276,7 +278,7 @@ func TestSumIsTheSum(t *testing.T) {
 // take a share of it: a sixteenth of an element at most.
 func TestAllocations(t *testing.T) {
 	if raceDetector {
-		return // under it a sync.Pool forgets at random
+		t.Skip("under the race detector a sync.Pool forgets at random")
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // and at a collection
 	allocations := func(n int) (total float64) {
@@ -297,5 +299,49 @@ func TestAllocations(t *testing.T) {
 	}
 	if few, many := allocations(64), allocations(1024); many > few+64 {
 		t.Errorf("%v allocations for 64 elements, %v for 1024", few, many)
+	}
+}
+
+// TestEvaluateAll: a sequence has the outputs that Evaluate computes, chunk by
+// chunk, and ends with the first error of either side.
+func TestEvaluateAll(t *testing.T) {
+	key := NewKey()
+	for _, n := range []int{0, 1, ChunkElems - 1, ChunkElems, ChunkElems + 1} {
+		in, want := inputs(n), make([]Output, n)
+		key.Evaluate(want, in)
+		var got []Output
+		must(t, key.EvaluateAll(sequence(in, nil), func(outs []Output, first uint64) error {
+			if first != uint64(len(got)) || len(outs) == 0 || len(outs) > ChunkElems {
+				t.Errorf("%d outputs from %d on", len(outs), first)
+			}
+			got = append(got, outs...)
+			return nil
+		}))
+		if !slices.Equal(got, want) {
+			t.Errorf("%d inputs have other outputs", n)
+		}
+	}
+	failure := errors.New("failure")
+	calls := 0
+	count := func([]Output, uint64) error { calls++; return nil }
+	if err := key.EvaluateAll(sequence(inputs(3), failure), count); err != failure || calls != 0 {
+		t.Errorf("inputs that fail: %v after %d calls", err, calls)
+	}
+	if err := key.EvaluateAll(sequence(inputs(3), nil), func([]Output, uint64) error { return failure }); err != failure {
+		t.Errorf("a call that fails: %v", err)
+	}
+}
+
+// sequence yields the inputs, and then the error if there is one.
+func sequence(in []Input, err error) iter.Seq2[Input, error] {
+	return func(yield func(Input, error) bool) {
+		for _, i := range in {
+			if !yield(i, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(Input{}, err)
+		}
 	}
 }

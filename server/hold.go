@@ -99,37 +99,17 @@ func (r *run) evaluate(ctx context.Context, key *psi.Key) (err error) {
 		return err
 	}
 	defer b.Close()
-	in, outs := make([]psi.Input, 0, psi.ChunkElems), make([]psi.Output, psi.ChunkElems)
-	done := uint64(0)
-	flush := func() error {
-		outs := outs[:len(in)]
-		key.Evaluate(outs, in)
+	err = key.EvaluateAll(r.snapshot.Inputs(), func(outs []psi.Output, first uint64) error {
 		err := b.Add(outs)
 		if err == nil && (r.session.Mode().Claims() || r.labels != nil) {
-			err = r.queries.Add(outs, done)
+			err = r.queries.Add(outs, first)
 		}
 		if err == nil && r.labels != nil {
-			err = r.outputs.Add(outs, done)
+			err = r.outputs.Add(outs, first)
 		}
-		done += uint64(len(in))
-		clear(outs)
-		in = in[:0]
 		return errors.Join(err, ctx.Err())
-	}
-	for leaf, err := range r.snapshot.All() {
-		if err != nil {
-			return err
-		}
-		if leaf.IsPad() {
-			break // all that follow are
-		}
-		if in = append(in, leaf.Input()); len(in) == cap(in) {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-	}
-	if err := flush(); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	pads := psi.NewSeed()

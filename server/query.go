@@ -372,10 +372,7 @@ func (r *run) record(ctx context.Context, seed *psi.Seed) error {
 // eligible returns the facts that the leaves were made from.
 func (r *run) eligible() iter.Seq2[uint64, error] {
 	return func(yield func(uint64, error) bool) {
-		for leaf, err := range r.snapshot.All() {
-			if err == nil && leaf.IsPad() {
-				return // none but pads follow
-			}
+		for leaf, err := range r.snapshot.Eligible() {
 			if !yield(leaf.Fact(), err) || err != nil {
 				return
 			}
