@@ -145,13 +145,20 @@ func (r *run) tell(ctx context.Context) error {
 	return nil
 }
 
-// tooSmall is the policy's refusal of a short list, before anything leaves.
+// tooSmall refuses a list with nobody on it, which would cost a session, and what
+// the policy calls a short one, before anything leaves.
 func (r *run) tooSmall() error {
-	if r.report.Small && r.c.c.Policy.Hygiene.RefuseSmall {
-		r.report = nil
-		return ErrSmall
+	var err error
+	switch {
+	case r.report.People == 0:
+		err = ErrEmpty
+	case r.report.Small && r.c.c.Policy.Hygiene.RefuseSmall:
+		err = ErrSmall
+	default:
+		return nil
 	}
-	return nil
+	r.report = nil
+	return err
 }
 
 // close destroys the key and removes the session's files. Without the key the

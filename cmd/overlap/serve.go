@@ -33,7 +33,7 @@ type serveCommand struct {
 	MaxSessions    int           `default:"16" help:"Sessions at once, over all partners; a partner has a quarter of them."`
 	SessionEvery   time.Duration `default:"10s" help:"How often a partner may start a session, on average; each costs a snapshot. 32 may come without a pause."`
 	MaxConnections int           `default:"512" help:"Connections at once."`
-	PerAddress     int           `default:"64" help:"Connections at once from one address (IPv6: from one /64); -1 is no limit, for a platform behind a proxy."`
+	PerAddress     int           `default:"64" help:"Connections at once from one address (IPv6: from one /64); --per-address=-1 is no limit, for a platform behind a proxy."`
 	Grace          time.Duration `default:"1h" help:"How long a published table is answered under after the next one is there, and after its epoch."`
 	Drain          time.Duration `default:"10m" help:"How long a stop waits for running sessions."`
 
