@@ -5,12 +5,15 @@ package evidence
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -50,6 +53,29 @@ func (p Place) Write(dir, name, ext string, text []byte) (string, error) {
 	}
 	file := filepath.Join(dir, fmt.Sprintf("%s-%s.%s", name, p.Date.Format("2006-01-02"), ext))
 	return file, os.WriteFile(file, text, 0o644)
+}
+
+// Report prints a table, writes it as Write does, and says where.
+func (p Place) Report(dir, name, text string) error {
+	fmt.Print(text)
+	file, err := p.Write(dir, name, "md", []byte(text))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "wrote", file)
+	return nil
+}
+
+// Main is the main function of a program that measures: it runs until it is done or
+// interrupted.
+func Main(name string, run func(context.Context) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
 }
 
 // Load returns the load averages of the last 1, 5 and 15 minutes: how many

@@ -25,6 +25,20 @@ import (
 	"github.com/overlap-psi/overlap/policy"
 )
 
+// Workshop returns a new temporary folder, which remove removes, and in it the
+// overlap binary as it is now. The working directory is bench/.
+func Workshop(ctx context.Context) (dir, binary string, remove func(), err error) {
+	if dir, err = os.MkdirTemp("", "overlap"); err != nil {
+		return "", "", nil, err
+	}
+	remove = func() { os.RemoveAll(dir) }
+	if binary, err = Build(ctx, dir); err != nil {
+		remove()
+		return "", "", nil, err
+	}
+	return dir, binary, remove, nil
+}
+
 // Build builds the overlap binary into dir. The working directory is bench/.
 func Build(ctx context.Context, dir string) (binary string, err error) {
 	binary = filepath.Join(dir, "overlap")

@@ -11,23 +11,14 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/overlap-psi/overlap/bench/evidence"
 	"github.com/overlap-psi/overlap/bench/market"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "crowd:", err)
-		os.Exit(1)
-	}
-}
+func main() { evidence.Main("crowd", run) }
 
 func run(ctx context.Context) (err error) {
 	c := new(crowd)
@@ -42,15 +33,11 @@ func run(ctx context.Context) (err error) {
 	}
 
 	place := evidence.Here()
-	work, err := os.MkdirTemp("", "crowd")
+	work, binary, remove, err := market.Workshop(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
-	binary, err := market.Build(ctx, work)
-	if err != nil {
-		return err
-	}
+	defer remove()
 	if err := c.found(ctx, binary, filepath.Join(work, "market")); err != nil {
 		return err
 	}
@@ -66,11 +53,8 @@ func run(ctx context.Context) (err error) {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Crowd\n\n%s\n", place.Markdown("go run ./cmd/crowd "+strings.Join(os.Args[1:], " ")))
 	r.write(&text, c, *limit)
-	fmt.Print(text.String())
-	file, err := place.Write(*dir, "crowd", "md", []byte(text.String()))
-	if err != nil {
+	if err := place.Report(*dir, "crowd", text.String()); err != nil {
 		return err
 	}
-	fmt.Fprintln(os.Stderr, "wrote", file)
 	return r.unfair()
 }

@@ -12,24 +12,15 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/overlap-psi/overlap/bench/evidence"
 	"github.com/overlap-psi/overlap/bench/link"
 	"github.com/overlap-psi/overlap/bench/market"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "links:", err)
-		os.Exit(1)
-	}
-}
+func main() { evidence.Main("links", run) }
 
 func run(ctx context.Context) error {
 	n := flag.Int("n", 100_000, "how many identifiers each company has")
@@ -45,16 +36,12 @@ func run(ctx context.Context) error {
 		return err
 	}
 	place := evidence.Here()
-	work, err := os.MkdirTemp("", "links")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
 	b := &bench{n: *n, seed: *seed, congestion: *congestion}
-	binary, err := market.Build(ctx, work)
+	work, binary, remove, err := market.Workshop(ctx)
 	if err != nil {
 		return err
 	}
+	defer remove()
 	if err := b.found(ctx, binary, filepath.Join(work, "market"), *window); err != nil {
 		return err
 	}
@@ -65,13 +52,7 @@ func run(ctx context.Context) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Links\n\n%s| TCP | %s |\n\n", place.Markdown("go run ./cmd/links "+strings.Join(os.Args[1:], " ")), b.congestion)
 	write(&text, *n, results)
-	fmt.Print(text.String())
-	file, err := place.Write(*dir, fmt.Sprintf("links-%d", *n), "md", []byte(text.String()))
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(os.Stderr, "wrote", file)
-	return nil
+	return place.Report(*dir, fmt.Sprintf("links-%d", *n), text.String())
 }
 
 // measure runs a session on each wire, and first one without: what the processors

@@ -11,7 +11,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,14 +19,7 @@ import (
 	"github.com/overlap-psi/overlap/bench/market"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "size:", err)
-		os.Exit(1)
-	}
-}
+func main() { evidence.Main("size", run) }
 
 func run(ctx context.Context) error {
 	sizes := flag.String("n", "10000,100000,1000000,10000000", "how many identifiers each company has, a session for each number")
@@ -35,15 +27,11 @@ func run(ctx context.Context) error {
 	flag.Parse()
 
 	place := evidence.Here()
-	work, err := os.MkdirTemp("", "size")
+	work, binary, remove, err := market.Workshop(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
-	binary, err := market.Build(ctx, work)
-	if err != nil {
-		return err
-	}
+	defer remove()
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Size\n\n%s\n%s", place.Markdown("go run ./cmd/size "+strings.Join(os.Args[1:], " ")), header)
 	for _, word := range strings.Split(*sizes, ",") {
@@ -64,11 +52,5 @@ func run(ctx context.Context) error {
 		}
 	}
 	text.WriteString(footer)
-	fmt.Print(text.String())
-	file, err := place.Write(*dir, "size", "md", []byte(text.String()))
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(os.Stderr, "wrote", file)
-	return nil
+	return place.Report(*dir, "size", text.String())
 }

@@ -12,23 +12,14 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/overlap-psi/overlap/bench/evidence"
 	"github.com/overlap-psi/overlap/bench/market"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "soak:", err)
-		os.Exit(1)
-	}
-}
+func main() { evidence.Main("soak", run) }
 
 func run(ctx context.Context) error {
 	s := new(soak)
@@ -44,15 +35,11 @@ func run(ctx context.Context) error {
 	}
 
 	place := evidence.Here()
-	work, err := os.MkdirTemp("", "soak")
+	work, binary, remove, err := market.Workshop(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
-	binary, err := market.Build(ctx, work)
-	if err != nil {
-		return err
-	}
+	defer remove()
 	if err := s.found(ctx, binary, filepath.Join(work, "market")); err != nil {
 		return err
 	}
@@ -63,11 +50,8 @@ func run(ctx context.Context) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Soak\n\n%s\n", place.Markdown("go run ./cmd/soak "+strings.Join(os.Args[1:], " ")))
 	verdict := write(&text, s, samples)
-	fmt.Print(text.String())
-	file, err := place.Write(*dir, "soak", "md", []byte(text.String()))
-	if err != nil {
+	if err := place.Report(*dir, "soak", text.String()); err != nil {
 		return err
 	}
-	fmt.Fprintln(os.Stderr, "wrote", file)
 	return verdict
 }
