@@ -1,21 +1,15 @@
 package bench
 
 import (
-	"bufio"
 	"cmp"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-
 	"github.com/overlap-psi/overlap/client"
-	"github.com/overlap-psi/overlap/policy"
 	"github.com/overlap-psi/overlap/server"
 )
 
@@ -78,50 +72,11 @@ func shardBytes(dir string) (n int64, err error) {
 // customers and others, and has published them; dir is where.
 func newPublished(b *testing.B, accounts int) (m *market, tables string) {
 	b.Helper()
-	dir := b.TempDir()
-	m = &market{list: filepath.Join(dir, "customers.csv")}
-	users := filepath.Join(dir, "users.csv")
-	write(b, m.list, func(w *bufio.Writer) {
-		fmt.Fprintln(w, "email")
-		for i := range customers {
-			fmt.Fprintf(w, "person%d@mail.example\n", i)
-		}
-	})
-	write(b, users, func(w *bufio.Writer) {
-		fmt.Fprintln(w, "account_id,kind,value,purpose,status,jurisdiction,collected_at")
-		for i := customers / 2; i < customers/2+accounts; i++ {
-			fmt.Fprintf(w, "u%d,email,person%d@mail.example,ads_matching,granted,US,2026-01-02\n", i, i)
-		}
-	})
-	agreed, err := policy.Parse([]byte(strings.NewReplacer("\nrelease_step = 10\n", "\nrelease_step = 1\n", "\nwitnesses = 2\n", "\nwitnesses = 0\n",
-		`"P_LEARNS"]`, `"P_LEARNS", "A_LEARNS"]`).Replace(string(policy.Default().Bytes()))))
-	if err != nil {
-		b.Fatal(err)
-	}
-	advertiser, platform := newIdentity(b, "advertiser"), newIdentity(b, "platform")
-	m.store = openStore(b, filepath.Join(dir, "users.db"), users)
-	work := filepath.Join(dir, "work")
-	s, err := server.New(server.Config{Identity: platform, Store: m.store, Dir: work,
-		Partners: []server.Partner{{Name: "advertiser", ID: advertiser.ID(), Policy: agreed}}})
-	if err != nil {
-		b.Fatal(err)
-	}
+	m, s := found(b, customers, accounts, "\nrelease_step = 10\n", "\nrelease_step = 1\n", "\nwitnesses = 2\n", "\nwitnesses = 0\n",
+		`"P_LEARNS"]`, `"P_LEARNS", "A_LEARNS"]`)
 	if err := s.Publish(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	g := grpc.NewServer(append(server.GRPCOptions(), grpc.Creds(credentials.NewTLS(s.TLS())))...)
-	s.Register(g)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	go g.Serve(l)
-	b.Cleanup(g.Stop)
-	m.config = client.Config{Identity: advertiser, Platform: platform.ID(), Policy: agreed, Dir: filepath.Join(dir, "state"),
-		Mode: client.ALearns, Tables: filepath.Join(dir, "tables")}
-	if m.conn, err = client.Dial(l.Addr().String(), m.config); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { m.conn.Close() })
-	return m, server.TablesDir(work)
+	m.config.Mode, m.config.Tables = client.ALearns, filepath.Join(b.TempDir(), "tables")
+	return m, server.TablesDir(m.work)
 }

@@ -101,38 +101,45 @@ func startProfile(b *testing.B) (stop func()) {
 // market is two companies and a connection between them.
 type market struct {
 	list   string
+	work   string // the platform's directory
 	config client.Config
 	conn   *grpc.ClientConn
 	store  *store.DB
 }
 
+// newMarket is a market of n customers and as many accounts, half in common.
 func newMarket(b *testing.B, n int) *market {
+	m, _ := found(b, n, n, "release_step = 10\n", "release_step = 1\n", "max_releases = 10\n", "max_releases = 1000\n")
+	return m
+}
+
+// found makes a market under the default policy with other lines. Person i is a
+// customer for i < customers, and the accounts are of persons from half of them on.
+func found(b *testing.B, customers, accounts int, lines ...string) (m *market, s *server.Server) {
 	b.Helper()
 	dir := b.TempDir()
-	m := &market{list: filepath.Join(dir, "customers.csv")}
+	m = &market{list: filepath.Join(dir, "customers.csv"), work: filepath.Join(dir, "work")}
 	users := filepath.Join(dir, "users.csv")
-	// Person i is a customer for i < n, and has an account for n/2 ≤ i < n + n/2.
 	write(b, m.list, func(w *bufio.Writer) {
 		fmt.Fprintln(w, "email")
-		for i := range n {
+		for i := range customers {
 			fmt.Fprintf(w, "person%d@mail.example\n", i)
 		}
 	})
 	write(b, users, func(w *bufio.Writer) {
 		fmt.Fprintln(w, "account_id,kind,value,purpose,status,jurisdiction,collected_at")
-		for i := n / 2; i < n+n/2; i++ {
+		for i := customers / 2; i < customers/2+accounts; i++ {
 			fmt.Fprintf(w, "u%d,email,person%d@mail.example,ads_matching,granted,US,2026-01-02\n", i, i)
 		}
 	})
-	agreed, err := policy.Parse([]byte(strings.NewReplacer(
-		"release_step = 10\n", "release_step = 1\n", "max_releases = 10\n", "max_releases = 1000\n").Replace(string(policy.Default().Bytes()))))
+	agreed, err := policy.Parse([]byte(strings.NewReplacer(lines...).Replace(string(policy.Default().Bytes()))))
 	if err != nil {
 		b.Fatal(err)
 	}
 	advertiser, platform := newIdentity(b, "advertiser"), newIdentity(b, "platform")
 	m.store = openStore(b, filepath.Join(dir, "users.db"), users)
-	s, err := server.New(server.Config{
-		Identity: platform, Store: m.store, Dir: filepath.Join(dir, "work"),
+	s, err = server.New(server.Config{
+		Identity: platform, Store: m.store, Dir: m.work,
 		Partners: []server.Partner{{Name: "advertiser", ID: advertiser.ID(), Policy: agreed}},
 	})
 	if err != nil {
@@ -151,7 +158,7 @@ func newMarket(b *testing.B, n int) *market {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { m.conn.Close() })
-	return m
+	return m, s
 }
 
 func (m *market) match(b *testing.B) *client.Report {

@@ -25,21 +25,7 @@ func TestHundredThousandInEachMode(t *testing.T) {
 		mode client.Mode
 		name string
 	}{{client.ALearns, ""}, {client.MutualA, "a"}, {client.MutualP, "p"}} {
-		w.conf.Mode = c.mode
-		next, wrong := uint64(n/2+1), 0 // the list is 0…n−1, the platform n/2…n+n/2−1
-		w.conf.Matched = func(m client.Match) error {
-			if kind, _ := kindOf(person(int(m.Row - 1))); m.Row != next || m.Kind != kind {
-				wrong++
-			}
-			next++
-			return nil
-		}
-		audience, capture := w.match(t, c.name)
-		if wrong > 0 || next != uint64(n+1) {
-			t.Errorf("%v: %d rows matched, want %d; %d wrong", c.mode, next-uint64(n/2+1), n/2, wrong)
-		}
-		checkAudience(t, c.mode, audience, n)
-		everybody.look(t, "the wire", capture)
+		everybody.look(t, "the wire", w.matchIn(t, c.mode, c.name, n))
 
 		// The platform's store holds its own people. All other files hold nobody.
 		for _, name := range filesIn(t, dir, "users.db", "users.db-wal") {
@@ -68,25 +54,32 @@ func TestHundredThousandPublished(t *testing.T) {
 		mode client.Mode
 		name string
 	}{{client.ALearns, ""}, {client.MutualA, "a"}} {
-		w.conf.Mode = c.mode
-		next, wrong := uint64(n/2+1), 0
-		w.conf.Matched = func(m client.Match) error {
-			if kind, _ := kindOf(person(int(m.Row - 1))); m.Row != next || m.Kind != kind {
-				wrong++
-			}
-			next++
-			return nil
-		}
-		audience, capture := w.match(t, c.name)
-		if wrong > 0 || next != uint64(n+1) {
-			t.Errorf("%v: %d rows matched, want %d; %d wrong", c.mode, next-uint64(n/2+1), n/2, wrong)
-		}
-		checkAudience(t, c.mode, audience, n)
-		everybody.look(t, "the wire", capture)
+		everybody.look(t, "the wire", w.matchIn(t, c.mode, c.name, n))
 		for _, name := range filesIn(t, dir, "work/tables", "tables", "state") { // what is private of a table has its snapshot
 			everybody.lookInFile(t, name)
 		}
 	}
+}
+
+// matchIn matches n customers in a mode, checks what each side learns, and returns
+// what was on the wire. The list is 0…n−1, the platform n/2…n+n/2−1.
+func (w *world) matchIn(t *testing.T, mode client.Mode, name string, n int) (capture []byte) {
+	t.Helper()
+	w.conf.Mode = mode
+	next, wrong := uint64(n/2+1), 0
+	w.conf.Matched = func(m client.Match) error {
+		if kind, _ := kindOf(person(int(m.Row - 1))); m.Row != next || m.Kind != kind {
+			wrong++
+		}
+		next++
+		return nil
+	}
+	audience, capture := w.match(t, name)
+	if wrong > 0 || next != uint64(n+1) {
+		t.Errorf("%v: %d rows matched, want %d; %d wrong", mode, next-uint64(n/2+1), n/2, wrong)
+	}
+	checkAudience(t, mode, audience, n)
+	return capture
 }
 
 func checkAudience(t *testing.T, mode client.Mode, audience []string, n int) {
