@@ -16,9 +16,6 @@ import (
 // snapshotTime is how long a platform may take to cut its eligible set.
 const snapshotTime = 30 * time.Minute
 
-// ErrEmpty says that of a list nobody may be matched. Nothing has left this machine.
-var ErrEmpty = errors.New("client: there is nobody on the list who may be matched")
-
 // ErrSmall says that a list has fewer people than the policy asks for, and that
 // the policy refuses such lists. Nothing has left this process.
 var ErrSmall = errors.New("client: the list has fewer people than the policy asks for (min_list)")

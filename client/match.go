@@ -145,20 +145,13 @@ func (r *run) tell(ctx context.Context) error {
 	return nil
 }
 
-// tooSmall refuses a list with nobody on it, which would cost a session, and what
-// the policy calls a short one, before anything leaves.
+// tooSmall is the policy's refusal of a short list, before anything leaves.
 func (r *run) tooSmall() error {
-	var err error
-	switch {
-	case r.report.People == 0:
-		err = ErrEmpty
-	case r.report.Small && r.c.c.Policy.Hygiene.RefuseSmall:
-		err = ErrSmall
-	default:
-		return nil
+	if r.report.Small && r.c.c.Policy.Hygiene.RefuseSmall {
+		r.report = nil
+		return ErrSmall
 	}
-	r.report = nil
-	return err
+	return nil
 }
 
 // close destroys the key and removes the session's files. Without the key the

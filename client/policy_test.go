@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/overlap-psi/overlap/audience"
 	"github.com/overlap-psi/overlap/client"
 	"github.com/overlap-psi/overlap/identity"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
@@ -37,29 +36,6 @@ func TestSmallLists(t *testing.T) {
 			}
 			if r, err = w.match(t.Context(), "spring", 0, 50); err != nil || r.Small || r.People != 50 {
 				t.Errorf("50 people: %v, %+v", err, r)
-			}
-		})
-	}
-}
-
-// A list of whom nobody may be matched costs no session, in any mode.
-func TestNobodyOnTheList(t *testing.T) {
-	t.Parallel()
-	for mode, name := range map[psi.Mode]string{client.PLearns: "spring", client.ALearns: ""} {
-		inBubble(t, agreed(t, `modes = ["P_LEARNS", "A_LEARNS"]`), 50, func(t *testing.T, w *world) {
-			w.here = func(moment, *ampsiv1.Frame) { t.Error("the platform is called") }
-			w.Mode = mode
-			path := filepath.Join(t.TempDir(), "customers.csv")
-			must(t, os.WriteFile(path, []byte("email,consent\n"+person(1)+",denied\n"+person(2)+",no\n"), 0o600))
-			list, err := audience.Open(path, audience.Options{ListConsent: audience.Granted, Rule: w.Policy.Rule()})
-			must(t, err)
-			defer list.Close()
-			conn := w.dial()
-			defer conn.Close()
-			c, err := client.New(conn, w.Config)
-			must(t, err)
-			if r, err := c.Match(t.Context(), name, list); !errors.Is(err, client.ErrEmpty) || r != nil {
-				t.Errorf("%v: %v, %+v", mode, err, r)
 			}
 		})
 	}

@@ -43,8 +43,6 @@ func advice(err error) string {
 		return h.hint
 	case errors.Is(err, identity.ErrUnknown):
 		return hints[notAuthenticated]
-	case errors.Is(err, client.ErrEmpty):
-		return "nothing left this machine; `overlap validate` says of every row why it was left out"
 	case errors.Is(err, client.ErrSmall):
 		return "nothing left this machine; the policy refuses small lists (hygiene.small_list)"
 	case errors.Is(err, policy.ErrOther):
