@@ -155,12 +155,12 @@ func (in *inquiry) readManifest(ctx context.Context, i int, s *asked, same map[s
 		if err != nil {
 			return err
 		}
-		c := same[string(p.facts)]
+		c := same[string(p.numbers)]
 		if c == nil {
 			if c, err = p.decode(); err != nil {
 				return err
 			}
-			same[string(p.facts)] = c
+			same[string(p.numbers)] = c
 		}
 		if in.parts[p.at] == nil {
 			in.parts[p.at] = make([]*chunk, len(in.sessions))

@@ -3,11 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"fmt"
 	"iter"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/overlap-psi/overlap/consent"
@@ -21,10 +19,6 @@ type Audience struct {
 	Accounts   uint64   // distinct
 	Created    time.Time
 }
-
-// membersPerTransaction is how many accounts are written before others have their
-// turn.
-const membersPerTransaction = 32768
 
 // Match is an account that a session found, and the fact that it asked on.
 type Match struct {
@@ -46,210 +40,146 @@ type Result struct {
 
 // PutMatches makes the accounts of the matches, which may repeat, the audience of
 // the session's partner and name, and returns how many distinct accounts there
-// are. The audience of before, if there is one, stands until the new one is whole
-// and is gone with the same stroke, which also records which facts matched and the
-// entries of that, and may be made once a session. So no result is seen without its
-// record. The entries may be nil.
+// are. The audience of before, if there is one, is gone with the same stroke, which
+// also records which facts matched and the entries of that, and may be made once a
+// session. So no result is seen without its record. The entries may be nil.
 //
-// The accounts are sorted first, out of memory if need be, since a tree that is
-// larger than the cache is filled in its own order much faster than across it. They
-// are written some thousands to a transaction, unseen until the last; no lock is
-// held while the sequence runs. Of two calls for one audience the one begun later
-// wins, and the other fails with ErrReplaced. What a crash leaves unfinished is never
-// seen and goes with CloseSession. Accounts that are erased meanwhile are not in the
-// audience, and are counted as erased.
+// Matches take a bit for each number of the parts of the ledger that they touch, in
+// memory and in the store; no lock is held while the sequence runs. Of two sessions
+// for one audience the one opened later wins, and the other fails with ErrReplaced if
+// it comes after it. Accounts that are erased meanwhile are not in the audience, and
+// are counted as erased.
 func (d *DB) PutMatches(ctx context.Context, sid [32]byte, name string, matches iter.Seq2[Match, error], entries func(Result) ([]Entry, error)) (accounts uint64, err error) {
-	a, err := d.newAudience(ctx, sid, name)
+	found, err := d.gather(ctx, matches)
 	if err != nil {
 		return 0, err
 	}
-	defer a.close()
-	if err := a.fill(ctx, matches); err != nil {
-		a.drop(ctx)
-		return 0, err
-	}
-	if err := a.finish(ctx, entries); err != nil {
-		a.drop(ctx)
-		return 0, err
-	}
-	return a.distinct, nil
-}
-
-// newAudience is an audience being filled.
-type newAudience struct {
-	d        *DB
-	id       int64
-	session  int64
-	key      handleKey
-	members  *insert
-	distinct uint64
-	facts    Numbers
-	accounts sorter
-	batch    []int64 // accounts, in order
-	args     []any   // reused
-}
-
-func (a *newAudience) close() {
-	a.members.close()
-	_ = a.accounts.close() // the audience stands or fails without it; where an open file has a name, it may stay
-}
-
-func (d *DB) newAudience(ctx context.Context, sid [32]byte, name string) (*newAudience, error) {
-	key, err := d.handleKey(ctx)
-	if err != nil {
-		return nil, err
-	}
-	members, err := d.prepareInsert(ctx, `INSERT INTO members (audience, account) VALUES`, `(?, ?)`)
-	if err != nil {
-		return nil, wrap("filling an audience", err)
-	}
-	a := &newAudience{d: d, key: key, members: members, accounts: sorter{dir: d.spillDir, limit: sorterMemory}, batch: make([]int64, 0, membersPerTransaction)}
 	err = d.update(ctx, "filling an audience", func(tx *sql.Tx) error {
-		var peer []byte
-		if err := tx.QueryRowContext(ctx, `SELECT id, peer FROM sessions WHERE sid = ? AND ended IS NULL AND matched IS NULL`, sid[:]).Scan(&a.session, &peer); err != nil {
-			return noRowIs(err, errSession)
-		}
-		return tx.QueryRowContext(ctx, `INSERT INTO audiences (advertiser, name, sid, ready, accounts, created) VALUES (?, ?, ?, 0, 0, ?) RETURNING id`,
-			peer, name, sid[:], micros(time.Now())).Scan(&a.id)
-	})
-	if err != nil {
-		members.close()
-		return nil, err
-	}
-	return a, nil
-}
-
-func (a *newAudience) fill(ctx context.Context, matches iter.Seq2[Match, error]) error {
-	var entry [8]byte // as the sorter compares
-	for m, err := range matches {
-		if err != nil {
-			return fmt.Errorf("store: reading matches: %w", err)
-		}
-		account, ok := a.key.account(m.Account)
-		if !ok {
-			return errHandle
-		}
-		a.facts.Add(m.Fact)
-		binary.BigEndian.PutUint64(entry[:], uint64(account))
-		if err := a.accounts.add(entry[:]); err != nil {
+		if err := found.put(ctx, tx, sid, name); err != nil {
 			return err
 		}
-	}
-	last := int64(-1) // rows are numbered from 1
-	for entry, err := range a.accounts.sorted() {
-		if err != nil {
-			return err
-		}
-		account := int64(binary.BigEndian.Uint64(entry))
-		if account == last {
-			continue
-		}
-		last = account
-		if a.batch = append(a.batch, account); len(a.batch) < membersPerTransaction {
-			continue
-		}
-		if err := a.flush(ctx); err != nil {
-			return err
-		}
-	}
-	return a.flush(ctx)
-}
-
-// flush writes the accounts of a batch, but for those erased since.
-func (a *newAudience) flush(ctx context.Context) error {
-	var distinct uint64
-	err := a.d.update(ctx, "filling an audience", func(tx *sql.Tx) error {
-		var there int
-		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM audiences WHERE id = ?`, a.id).Scan(&there); err != nil {
-			return err
-		}
-		if there == 0 {
-			return ErrReplaced
-		}
-		lately, err := erasedLately(ctx, tx)
-		if err != nil {
-			return err
-		}
-		erased := map[int64]bool{}
-		for _, e := range lately {
-			erased[e.account] = true
-		}
-		id := any(a.id)
-		a.args = slices.Grow(a.args[:0], 2*len(a.batch))
-		for _, account := range a.batch {
-			if !erased[account] {
-				a.args = append(a.args, id, account)
-			}
-		}
-		distinct, err = a.members.exec(ctx, tx, a.args)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	a.distinct += distinct
-	a.batch = a.batch[:0]
-	return nil
-}
-
-// finish makes the audience the one of its name, and the session's result.
-func (a *newAudience) finish(ctx context.Context, entries func(Result) ([]Entry, error)) error {
-	accounts, err := integer(a.distinct)
-	if err != nil {
-		return err
-	}
-	return a.d.update(ctx, "filling an audience", func(tx *sql.Tx) error {
-		if err := a.makeReady(ctx, tx, accounts); err != nil {
-			return err
-		}
-		if err := a.record(ctx, tx, accounts); err != nil {
-			return err
-		}
+		accounts = found.accounts.Len()
 		if entries == nil {
 			return nil
 		}
-		list, err := entries(Result{a.distinct, &a.facts})
+		list, err := entries(Result{accounts, &found.facts})
 		if err != nil {
 			return fmt.Errorf("the entries of it: %w", err)
 		}
 		return putEntries(ctx, tx, list)
 	})
+	if err != nil {
+		return 0, err
+	}
+	return accounts, nil
 }
 
-func (a *newAudience) makeReady(ctx context.Context, tx *sql.Tx, accounts int64) error {
-	if _, err := tx.ExecContext(ctx, `DELETE FROM audiences WHERE id < ? AND (advertiser, name) = (SELECT advertiser, name FROM audiences WHERE id = ?)`, a.id, a.id); err != nil {
+// found is what a session found: accounts, and facts that they were asked about on.
+type found struct{ accounts, facts Numbers }
+
+func (d *DB) gather(ctx context.Context, matches iter.Seq2[Match, error]) (*found, error) {
+	key, err := d.handleKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f := new(found)
+	for m, err := range matches {
+		if err != nil {
+			return nil, fmt.Errorf("store: reading matches: %w", err)
+		}
+		account, ok := key.account(m.Account)
+		if !ok {
+			return nil, errHandle
+		}
+		f.facts.Add(m.Fact)
+		f.accounts.Add(uint64(account))
+	}
+	return f, nil
+}
+
+// put stores the audience and the session's matched manifest.
+func (f *found) put(ctx context.Context, tx *sql.Tx, sid [32]byte, name string) error {
+	var session int64
+	var peer []byte
+	if err := tx.QueryRowContext(ctx, `SELECT id, peer FROM sessions WHERE sid = ? AND ended IS NULL AND matched IS NULL`, sid[:]).Scan(&session, &peer); err != nil {
+		return noRowIs(err, errSession)
+	}
+	if err := f.forgetErased(ctx, tx, session); err != nil {
 		return err
 	}
-	n, err := changed(ctx, tx, `UPDATE audiences SET ready = 1, accounts = ? WHERE id = ?`, accounts, a.id)
-	if err == nil && n == 0 {
-		return ErrReplaced
+	if err := f.putAudience(ctx, tx, session, peer, name); err != nil {
+		return err
 	}
-	return err
+	return f.putMatched(ctx, tx, session)
 }
 
-// record stores the matched manifest, which must be part of the eligible one.
-func (a *newAudience) record(ctx context.Context, tx *sql.Tx, accounts int64) error {
-	n, err := changed(ctx, tx, `UPDATE sessions SET matched = ? WHERE id = ? AND ended IS NULL AND matched IS NULL`, accounts, a.session)
+// forgetErased takes those who were erased since the session asked out of the
+// accounts, and counts them: Erase could not know that they would match.
+func (f *found) forgetErased(ctx context.Context, tx *sql.Tx, session int64) error {
+	lately, err := erasedLately(ctx, tx)
 	if err != nil {
 		return err
 	}
-	if n == 0 {
-		return errSession
+	places := map[int64][]place{} // by account
+	for _, e := range lately {
+		f.accounts.Remove(uint64(e.account))
+		if f.facts.Has(e.fact) {
+			r := &consent.Record{Fact: e.fact, Class: e.class}
+			places[e.account] = append(places[e.account], place{session, Matched, r})
+		}
 	}
-	for at, c := range a.facts.chunks {
-		if err := a.checkEligible(ctx, tx, at, c); err != nil {
+	for _, list := range places {
+		if err := countErased(ctx, tx, list); err != nil {
 			return err
 		}
 	}
-	if err := putManifest(ctx, tx, a.session, Matched, &a.facts); err != nil {
-		return err
-	}
-	return a.countErased(ctx, tx)
+	return nil
 }
 
-func (a *newAudience) checkEligible(ctx context.Context, tx *sql.Tx, at uint64, matched *chunk) error {
-	p := part{at: int64(at), session: a.session}
-	err := tx.QueryRowContext(ctx, `SELECT facts FROM manifests WHERE chunk = ? AND grade = ? AND session = ?`, p.at, int64(Exposed), a.session).Scan(&p.facts)
+// putAudience puts the accounts in the place of the audience of that name, unless a
+// session that was opened later has filled it.
+func (f *found) putAudience(ctx context.Context, tx *sql.Tx, session int64, peer []byte, name string) error {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM audiences WHERE advertiser = ? AND name = ? AND session < ?`, peer, name, session); err != nil {
+		return err
+	}
+	accounts, err := integer(f.accounts.Len())
+	if err != nil {
+		return err
+	}
+	var audience int64
+	err = tx.QueryRowContext(ctx, `INSERT INTO audiences (advertiser, name, session, accounts, created) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id`,
+		peer, name, session, accounts, micros(time.Now())).Scan(&audience)
+	if err != nil {
+		return noRowIs(err, ErrReplaced)
+	}
+	for at, c := range f.accounts.chunks {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO members (chunk, audience, accounts) VALUES (?, ?, ?)`, int64(at), audience, c.encode()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putMatched stores the matched manifest, which must be part of the eligible one.
+func (f *found) putMatched(ctx context.Context, tx *sql.Tx, session int64) error {
+	accounts, err := integer(f.accounts.Len())
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE sessions SET matched = ? WHERE id = ?`, accounts, session); err != nil {
+		return err
+	}
+	for at, c := range f.facts.chunks {
+		if err := checkEligible(ctx, tx, session, at, c); err != nil {
+			return err
+		}
+	}
+	return putManifest(ctx, tx, session, Matched, &f.facts)
+}
+
+func checkEligible(ctx context.Context, tx *sql.Tx, session int64, at uint64, matched *chunk) error {
+	p := part{at: int64(at), of: session}
+	err := tx.QueryRowContext(ctx, `SELECT facts FROM manifests WHERE chunk = ? AND grade = ? AND session = ?`, p.at, int64(Exposed), session).Scan(&p.numbers)
 	if err != nil {
 		return noRowIs(err, errEligible)
 	}
@@ -265,45 +195,12 @@ func (a *newAudience) checkEligible(ctx context.Context, tx *sql.Tx, at uint64, 
 	return nil
 }
 
-// countErased counts those of the matches that were erased since the session
-// asked: Erase could not know that they would match.
-func (a *newAudience) countErased(ctx context.Context, tx *sql.Tx) error {
-	lately, err := erasedLately(ctx, tx)
-	if err != nil {
-		return err
-	}
-	places := map[int64][]place{} // by account
-	for _, e := range lately {
-		if a.facts.Has(e.fact) {
-			r := &consent.Record{Fact: e.fact, Class: e.class}
-			places[e.account] = append(places[e.account], place{a.session, Matched, r})
-		}
-	}
-	for _, list := range places {
-		if err := countErased(ctx, tx, list); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// drop removes an audience that will not be finished, also if ctx is over. If
-// even that fails, CloseSession removes it.
-func (a *newAudience) drop(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	_ = a.d.update(ctx, "dropping an audience", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM audiences WHERE id = ? AND ready = 0`, a.id)
-		return err
-	})
-}
-
 // DeleteAudience removes an advertiser's audience and who is in it, for good, with
 // its entries; what the session that filled it asked and found stays on record. It
 // reports whether there was one: a second call finds none.
 func (d *DB) DeleteAudience(ctx context.Context, advertiser [32]byte, name string, entries ...Entry) (deleted bool, err error) {
 	err = d.update(ctx, "deleting an audience", func(tx *sql.Tx) error {
-		n, err := changed(ctx, tx, `DELETE FROM audiences WHERE advertiser = ? AND name = ? AND ready = 1`, advertiser[:], name)
+		n, err := changed(ctx, tx, `DELETE FROM audiences WHERE advertiser = ? AND name = ?`, advertiser[:], name)
 		if err != nil || n == 0 {
 			return err
 		}
@@ -317,7 +214,7 @@ func (d *DB) DeleteAudience(ctx context.Context, advertiser [32]byte, name strin
 // and returns how many.
 func (d *DB) ExpireAudiences(ctx context.Context, before time.Time) (n int64, err error) {
 	err = d.update(ctx, "expiring audiences", func(tx *sql.Tx) error {
-		n, err = changed(ctx, tx, `DELETE FROM audiences WHERE created < ? AND ready = 1`, micros(before))
+		n, err = changed(ctx, tx, `DELETE FROM audiences WHERE created < ?`, micros(before))
 		return err
 	})
 	return n, err
@@ -327,7 +224,7 @@ func (d *DB) ExpireAudiences(ctx context.Context, before time.Time) (n int64, er
 func (d *DB) Audiences(ctx context.Context) ([]Audience, error) {
 	var list []Audience
 	for a, err := range each(ctx, d.read, "reading audiences", scanAudience,
-		`SELECT name, advertiser, sid, accounts, created FROM audiences WHERE ready = 1 ORDER BY name, advertiser`) {
+		`SELECT a.name, a.advertiser, s.sid, a.accounts, a.created FROM audiences a JOIN sessions s ON s.id = a.session ORDER BY a.name, a.advertiser`) {
 		if err != nil {
 			return nil, err
 		}
@@ -351,25 +248,55 @@ func scanAudience(row scanner) (a Audience, err error) {
 
 // AudienceAccounts returns the platform's own ids of the accounts in that
 // advertiser's audience, in byte order, from one state of the store. They are
-// sorted in memory. It yields ErrNotFound if there is no such audience. An error
-// ends it.
+// sorted out of memory if need be. It yields ErrNotFound if there is no such
+// audience. An error ends it.
 func (d *DB) AudienceAccounts(ctx context.Context, advertiser [32]byte, name string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		tx, err := d.view(ctx)
-		if err != nil {
+		names := sorter{dir: d.spillDir, limit: sorterMemory}
+		defer names.close()
+		if err := d.sortAudience(ctx, advertiser, name, &names); err != nil {
 			yield("", wrap("reading an audience", err))
 			return
 		}
-		defer tx.Rollback()
-		var id int64
-		err = tx.QueryRowContext(ctx, `SELECT id FROM audiences WHERE advertiser = ? AND name = ? AND ready = 1`, advertiser[:], name).Scan(&id)
-		if err != nil {
-			yield("", wrap("reading an audience", err))
-			return
+		for padded, err := range names.sorted() {
+			if err != nil {
+				yield("", wrap("reading an audience", err))
+				return
+			}
+			if !yield(string(padded[:len(padded)-minEntry]), nil) {
+				return
+			}
 		}
-		each(ctx, tx, "reading an audience", scanText,
-			`SELECT a.account_id FROM members m JOIN accounts a ON a.id = m.account WHERE m.audience = ? ORDER BY a.account_id`, id)(yield)
 	}
+}
+
+// sortAudience adds the account ids, each with as many zeros behind it as the sorter
+// wants of bytes, and after which an id sorts as without.
+func (d *DB) sortAudience(ctx context.Context, advertiser [32]byte, name string, names *sorter) error {
+	tx, err := d.view(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	var id int64
+	if err := tx.QueryRowContext(ctx, `SELECT id FROM audiences WHERE advertiser = ? AND name = ?`, advertiser[:], name).Scan(&id); err != nil {
+		return err
+	}
+	accounts, err := readNumbers(ctx, tx, "reading an audience", `SELECT chunk, audience, accounts FROM members WHERE audience = ?`, id)
+	if err != nil {
+		return err
+	}
+	var padded []byte
+	for account, err := range eachIn(ctx, tx, "reading an audience", scanText, `SELECT account_id FROM accounts WHERE id IN`, withoutErrors(accounts.All())) {
+		if err != nil {
+			return err
+		}
+		padded = append(append(padded[:0], account...), make([]byte, minEntry)...)
+		if err := names.add(padded); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func scanText(row scanner) (s string, err error) {

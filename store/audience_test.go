@@ -202,33 +202,24 @@ func TestNoSuchAudience(t *testing.T) {
 // While an audience is filled, and if that fails, the one of before stands.
 func TestAudienceIsReplacedAtOnce(t *testing.T) {
 	onEach(t, func(t *testing.T, d *DB) {
-		var names []string
-		for i := range membersPerTransaction + 10 {
-			names = append(names, fmt.Sprintf("%06d", i))
-		}
-		h := putAccounts(t, d, names...)
-		if _, err := putAudience(t.Context(), d, 1, "spring", 1, handlesOf(h[names[0]])); err != nil {
+		h := putAccounts(t, d, "a", "b", "c")
+		if _, err := putAudience(t.Context(), d, 1, "spring", 1, handlesOf(h["a"])); err != nil {
 			t.Fatal(err)
 		}
 		stands := func() {
-			if got := accountsOf(t, d, 1, "spring"); !slices.Equal(got, names[:1]) {
-				t.Errorf("%d accounts are seen of an audience that is not whole", len(got))
+			t.Helper()
+			if got := accountsOf(t, d, 1, "spring"); !slices.Equal(got, []string{"a"}) {
+				t.Errorf("%q are seen of an audience that is not whole", got)
 			}
 		}
 		failure := errors.New("matches failed")
 		filling := func(end error) iter.Seq2[consent.Handle, error] {
 			return func(yield func(consent.Handle, error) bool) {
-				for i, name := range names {
-					if i == membersPerTransaction+5 { // one batch is written
-						stands()
+				if yield(h["b"], nil) && yield(h["c"], nil) {
+					stands()
+					if end != nil {
+						yield(consent.Handle{}, end)
 					}
-					if !yield(h[name], nil) {
-						return
-					}
-				}
-				stands()
-				if end != nil {
-					yield(consent.Handle{}, end)
 				}
 			}
 		}
@@ -236,30 +227,32 @@ func TestAudienceIsReplacedAtOnce(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		stands()
-		if _, err := putAudience(t.Context(), d, 1, "spring", 2, handlesOf(h[names[1]], consent.Handle(id(9)))); err == nil {
-			t.Error("an account that does not exist is in an audience")
+		if _, err := putAudience(t.Context(), d, 1, "spring", 2, handlesOf(h["b"], consent.Handle(id(9)))); err != errHandle {
+			t.Errorf("an account that does not exist is in an audience: %v", err)
 		}
 		stands()
-		left := func() (audiences, members int) {
-			if err := d.read.QueryRow(`SELECT (SELECT COUNT(*) FROM audiences), (SELECT COUNT(*) FROM members)`).Scan(&audiences, &members); err != nil {
-				t.Fatal(err)
-			}
-			return audiences, members
+		if a, m := audienceRows(t, d); a != 1 || m != 1 {
+			t.Errorf("failures leave %d audiences in %d rows", a, m)
 		}
-		if a, m := left(); a != 1 || m != 1 {
-			t.Errorf("failures leave %d audiences with %d members", a, m)
-		}
-		n, err := putAudience(t.Context(), d, 1, "spring", 3, filling(nil))
-		if err != nil || n != uint64(len(names)) {
+		if n, err := putAudience(t.Context(), d, 1, "spring", 3, filling(nil)); err != nil || n != 2 {
 			t.Fatalf("%d distinct: %v", n, err)
 		}
-		if got := accountsOf(t, d, 1, "spring"); !slices.Equal(got, names) {
-			t.Errorf("%d accounts, want %d", len(got), len(names))
+		if got := accountsOf(t, d, 1, "spring"); !slices.Equal(got, []string{"b", "c"}) {
+			t.Errorf("%q", got)
 		}
-		if a, m := left(); a != 1 || m != len(names) {
-			t.Errorf("%d audiences with %d members are left", a, m)
+		if a, m := audienceRows(t, d); a != 1 || m != 1 {
+			t.Errorf("%d audiences in %d rows are left", a, m)
 		}
 	})
+}
+
+// audienceRows counts the rows of audiences, and those that say who is in them.
+func audienceRows(t testing.TB, d *DB) (audiences, members int) {
+	t.Helper()
+	if err := d.read.QueryRow(`SELECT (SELECT COUNT(*) FROM audiences), (SELECT COUNT(*) FROM members)`).Scan(&audiences, &members); err != nil {
+		t.Fatal(err)
+	}
+	return audiences, members
 }
 
 // An audience that is being filled for the first time is not there yet.
@@ -268,10 +261,8 @@ func TestFirstAudienceIsUnseenUntilWhole(t *testing.T) {
 		h := putAccounts(t, d, "a")
 		looked := false
 		filling := func(yield func(consent.Handle, error) bool) {
-			for range membersPerTransaction {
-				if !yield(h["a"], nil) {
-					return
-				}
+			if !yield(h["a"], nil) {
+				return
 			}
 			for _, err := range d.AudienceAccounts(t.Context(), id(1), "spring") {
 				if looked = true; !errors.Is(err, ErrNotFound) {
@@ -288,48 +279,57 @@ func TestFirstAudienceIsUnseenUntilWhole(t *testing.T) {
 	})
 }
 
-// A call that begins later wins also if the earlier one finishes within it.
-// A process that dies while it fills an audience leaves a piece of one. When the
-// session is ended for it, that piece is gone: a result without its record would
-// tell who matched, and nobody could say that it does.
-func TestUnfinishedAudienceGoesWithItsSession(t *testing.T) {
+// Accounts stand in the store by the chunk of their numbers; ids that begin with one
+// another, and more of them than fit in memory, come in the order of their bytes.
+func TestLargeAudience(t *testing.T) {
 	onEach(t, func(t *testing.T, d *DB) {
-		putAccounts(t, d, "a", "b")
-		_, records := opened(t, d, 1)
-		whole, _ := opened(t, d, 2)
-		if _, err := d.PutMatches(t.Context(), whole.SID, "autumn", matchesOf(records...), nil); err != nil {
-			t.Fatal(err)
+		d.spillDir = t.TempDir()
+		var want []string
+		for i := range 40_000 { // with their facts, more numbers than a chunk has
+			want = append(want, fmt.Sprint(i), fmt.Sprint(i, "\x01"))
 		}
-		a, err := d.newAudience(t.Context(), id(1), "spring")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer a.members.close()
-		if err := a.fill(t.Context(), matchesOf(records...)); err != nil {
-			t.Fatal(err)
-		}
-		for _, sid := range []byte{1, 2} {
-			if err := d.CloseSession(t.Context(), id(sid), Ending{Ended: later, Outcome: "process died"}); err != nil {
-				t.Fatal(err)
+		h := putAccounts(t, d, want...)
+		n, err := putAudience(t.Context(), d, 1, "spring", 1, func(yield func(consent.Handle, error) bool) {
+			for _, handle := range h {
+				if !yield(handle, nil) {
+					return
+				}
 			}
+		})
+		if err != nil || n != uint64(len(want)) {
+			t.Fatalf("%d distinct: %v", n, err)
 		}
-		var audiences, members int
-		if err := d.read.QueryRow(`SELECT (SELECT COUNT(*) FROM audiences), (SELECT COUNT(*) FROM members)`).Scan(&audiences, &members); err != nil {
-			t.Fatal(err)
+		if a, m := audienceRows(t, d); a != 1 || m < 2 {
+			t.Errorf("%d audiences in %d rows", a, m)
 		}
-		if audiences != 1 || members != 2 || len(accountsOf(t, d, 1, "autumn")) != 2 {
-			t.Errorf("%d audiences with %d accounts are there, want the whole one with 2", audiences, members)
-		}
-		// If the process was not dead after all, it gets no result any more.
-		if err := a.fill(t.Context(), matchesOf(records...)); err != ErrReplaced {
-			t.Errorf("an audience of a session that has ended is filled: %v", err)
-		}
-		if err := a.finish(t.Context(), nil); err != ErrReplaced {
-			t.Errorf("an audience of a session that has ended is finished: %v", err)
+		slices.Sort(want)
+		if got := accountsOf(t, d, 1, "spring"); !slices.Equal(got, want) {
+			t.Errorf("%d accounts, want %d, or not in order", len(got), len(want))
 		}
 	})
 }
 
+// A session that was ended for its process while that still ran gets no result any
+// more: nobody would have a record of it.
+func TestEndedSessionFillsNothing(t *testing.T) {
+	onEach(t, func(t *testing.T, d *DB) {
+		h := putAccounts(t, d, "a", "b")
+		_, err := putAudience(t.Context(), d, 1, "spring", 1, func(yield func(consent.Handle, error) bool) {
+			if err := d.CloseSession(t.Context(), id(1), Ending{Ended: later, Outcome: "process died"}); err != nil {
+				t.Error(err)
+			}
+			yield(h["a"], nil)
+		})
+		if err != errSession {
+			t.Errorf("%v", err)
+		}
+		if a, m := audienceRows(t, d); a != 0 || m != 0 {
+			t.Errorf("%d audiences in %d rows are there", a, m)
+		}
+	})
+}
+
+// A session that was opened later wins also if the earlier one finishes within it.
 func TestEarlierAudienceDoesNotStopALaterOne(t *testing.T) {
 	onEach(t, func(t *testing.T, d *DB) {
 		h := putAccounts(t, d, "early", "late")
@@ -360,29 +360,24 @@ func TestEarlierAudienceDoesNotStopALaterOne(t *testing.T) {
 	})
 }
 
-// A call that began earlier loses, whether the later one ends before it writes or
-// before it finishes.
+// A session that was opened earlier loses if the later one ends before it does.
 func TestLaterAudienceWins(t *testing.T) {
 	onEach(t, func(t *testing.T, d *DB) {
 		h := putAccounts(t, d, "early", "late")
-		for _, batches := range []int{0, 1} {
-			early := func(yield func(consent.Handle, error) bool) {
-				for range batches * membersPerTransaction {
-					if !yield(h["early"], nil) {
-						return
-					}
-				}
-				if n, err := putAudience(t.Context(), d, 1, "spring", byte(batches)+12, handlesOf(h["late"])); err != nil || n != 1 {
-					t.Error(n, err)
-				}
-				yield(h["early"], nil)
+		_, err := putAudience(t.Context(), d, 1, "spring", 2, func(yield func(consent.Handle, error) bool) {
+			if n, err := putAudience(t.Context(), d, 1, "spring", 12, handlesOf(h["late"])); err != nil || n != 1 {
+				t.Error(n, err)
 			}
-			if _, err := putAudience(t.Context(), d, 1, "spring", byte(batches)+2, early); !errors.Is(err, ErrReplaced) {
-				t.Errorf("%v", err)
-			}
-			if got := accountsOf(t, d, 1, "spring"); !slices.Equal(got, []string{"late"}) {
-				t.Errorf("%q", got)
-			}
+			yield(h["early"], nil)
+		})
+		if !errors.Is(err, ErrReplaced) {
+			t.Errorf("%v", err)
+		}
+		if got := accountsOf(t, d, 1, "spring"); !slices.Equal(got, []string{"late"}) {
+			t.Errorf("%q", got)
+		}
+		if _, err := d.Manifest(t.Context(), id(2), Matched); !errors.Is(err, ErrNotFound) {
+			t.Errorf("the one replaced has a result: %v", err)
 		}
 	})
 }

@@ -137,7 +137,7 @@ func findInManifests(ctx context.Context, q querier, records []consent.Record) (
 				}
 				for _, r := range list {
 					if c.has(r.Fact) {
-						places = append(places, place{p.session, grade, r})
+						places = append(places, place{p.of, grade, r})
 					}
 				}
 			}
@@ -199,8 +199,10 @@ func closedLeaves(ctx context.Context, tx *sql.Tx, places []place) (closed []Clo
 
 // deleteAccount deletes what refers to the account before the account.
 func deleteAccount(ctx context.Context, tx *sql.Tx, account int64, records []consent.Record, now time.Time) error {
+	if err := leaveAudiences(ctx, tx, uint64(account)); err != nil {
+		return err
+	}
 	for _, statement := range []string{
-		`DELETE FROM members WHERE account = ?`,
 		`DELETE FROM held WHERE account = ?`,
 		`DELETE FROM switches WHERE account = ?`,
 		`DELETE FROM facts WHERE account = ?`,
@@ -216,6 +218,32 @@ func deleteAccount(ctx context.Context, tx *sql.Tx, account int64, records []con
 	for i := range records {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO erased_lately (fact, account, class, at) VALUES (?, ?, ?, ?)`,
 			int64(records[i].Fact), account, int64(records[i].Class), micros(now)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leaveAudiences takes the account out of the audiences that it is in.
+func leaveAudiences(ctx context.Context, tx *sql.Tx, account uint64) error {
+	at := int64(account / chunkLen)
+	var left []part
+	for p, err := range each(ctx, tx, "reading audiences", scanPart, `SELECT chunk, audience, accounts FROM members WHERE chunk = ?`, at) {
+		if err != nil {
+			return err
+		}
+		c, err := p.decode()
+		if err != nil {
+			return err
+		}
+		if c.has(account) {
+			c.remove(account)
+			p.numbers = c.encode()
+			left = append(left, p)
+		}
+	}
+	for _, p := range left {
+		if _, err := tx.ExecContext(ctx, `UPDATE members SET accounts = ? WHERE chunk = ? AND audience = ?`, p.numbers, p.at, p.of); err != nil {
 			return err
 		}
 	}

@@ -179,8 +179,7 @@ type Ending struct {
 }
 
 // CloseSession records how the session ended, once: afterwards it returns
-// ErrEnded, and writes no event. An audience that the session has not finished is
-// gone with it: nobody else could come across it, if no session has its name again.
+// ErrEnded, and writes no event.
 func (d *DB) CloseSession(ctx context.Context, sid [32]byte, e Ending, entries ...Entry) error {
 	return d.update(ctx, "closing a session", func(tx *sql.Tx) error {
 		var receipt any // NULL keeps the one on record
@@ -194,9 +193,6 @@ func (d *DB) CloseSession(ctx context.Context, sid [32]byte, e Ending, entries .
 		}
 		if n == 0 {
 			return whyNotOpen(ctx, tx, sid)
-		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM audiences WHERE sid = ? AND ready = 0`, sid[:]); err != nil {
-			return err
 		}
 		return putEntries(ctx, tx, entries)
 	})
@@ -287,8 +283,13 @@ func (d *DB) Manifest(ctx context.Context, sid [32]byte, grade Grade) (*Numbers,
 	case without && grade == Matched:
 		return nil, ErrNotFound
 	}
-	facts := &Numbers{chunks: map[uint64]*chunk{}}
-	for part, err := range each(ctx, tx, "reading a manifest", scanPart, `SELECT chunk, session, facts FROM manifests WHERE session = ? AND grade = ?`, id, int64(grade)) {
+	return readNumbers(ctx, tx, "reading a manifest", `SELECT chunk, session, facts FROM manifests WHERE session = ? AND grade = ?`, id, int64(grade))
+}
+
+// readNumbers reads a set of numbers from its rows.
+func readNumbers(ctx context.Context, q querier, what, query string, args ...any) (*Numbers, error) {
+	set := &Numbers{chunks: map[uint64]*chunk{}}
+	for part, err := range each(ctx, q, what, scanPart, query, args...) {
 		if err != nil {
 			return nil, err
 		}
@@ -296,24 +297,25 @@ func (d *DB) Manifest(ctx context.Context, sid [32]byte, grade Grade) (*Numbers,
 		if err != nil {
 			return nil, err
 		}
-		facts.chunks[uint64(part.at)] = c
+		set.chunks[uint64(part.at)] = c
 	}
-	return facts, nil
+	return set, nil
 }
 
-// part is one row of a manifest.
+// part is one row of a set of numbers: of a session's manifest, or of the accounts
+// of an audience.
 type part struct {
-	at, session int64
-	facts       []byte
+	at, of  int64 // which chunk, and of what
+	numbers []byte
 }
 
 func scanPart(row scanner) (p part, err error) {
-	err = row.Scan(&p.at, &p.session, &p.facts)
+	err = row.Scan(&p.at, &p.of, &p.numbers)
 	return p, err
 }
 
 func (p *part) decode() (*chunk, error) {
-	c, rest, err := decodeChunk(p.facts)
+	c, rest, err := decodeChunk(p.numbers)
 	if err == nil && len(rest) > 0 {
 		return nil, errChunk
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/overlap-psi/overlap/consent"
@@ -68,49 +67,12 @@ func (v *View) scanLine(row scanner) (l line, err error) {
 
 // lines returns the facts of those numbers that are on record, in no order.
 func (v *View) lines(ctx context.Context, facts []uint64) iter.Seq2[line, error] {
-	return v.linesOf(ctx, func(yield func(uint64, error) bool) {
-		for _, n := range facts {
-			if !yield(n, nil) {
-				return
-			}
-		}
-	})
+	return v.linesOf(ctx, withoutErrors(slices.Values(facts)))
 }
 
 // linesOf is lines of a sequence of numbers, which is read by the chunk.
 func (v *View) linesOf(ctx context.Context, facts iter.Seq2[uint64, error]) iter.Seq2[line, error] {
-	return func(yield func(line, error) bool) {
-		chunk := make([]any, 0, namesPerLookup)
-		for n, err := range facts {
-			if err != nil {
-				yield(line{}, err)
-				return
-			}
-			if number, err := integer(n); err == nil { // no fact has another
-				chunk = append(chunk, number)
-			}
-			if len(chunk) == cap(chunk) {
-				if !v.yieldLines(ctx, chunk, yield) {
-					return
-				}
-				chunk = chunk[:0]
-			}
-		}
-		v.yieldLines(ctx, chunk, yield)
-	}
-}
-
-func (v *View) yieldLines(ctx context.Context, facts []any, yield func(line, error) bool) (more bool) {
-	if len(facts) == 0 {
-		return true
-	}
-	query := linesQuery + `f.seq IN (?` + strings.Repeat(", ?", len(facts)-1) + `)`
-	for l, err := range each(ctx, v.tx, "reading the ledger", v.scanLine, query, facts...) {
-		if !yield(l, err) || err != nil {
-			return false
-		}
-	}
-	return true
+	return eachIn(ctx, v.tx, "reading the ledger", v.scanLine, linesQuery+`f.seq IN`, facts)
 }
 
 // Event is what happened to an account once: a fact that arrived, or its switch

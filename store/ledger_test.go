@@ -301,10 +301,15 @@ func TestDamagedRowsAreErrors(t *testing.T) {
 		for _, damage := range []string{
 			`INSERT INTO facts (seq, account, origin, class, purpose, status, collected_at, reference, sum, secret, digest)
 				SELECT 1000, account, origin, class, purpose, status, collected_at, reference, substr(sum, 1, 2), secret, substr(digest, 1, 2) FROM facts`,
-			`UPDATE audiences SET sid = substr(sid, 1, 0)`, `UPDATE sessions SET peer = substr(peer, 1, 1)`,
+			`UPDATE sessions SET sid = substr(sid, 1, 1)`, `UPDATE members SET accounts = substr(accounts, 1, 1)`,
 		} {
 			if _, err := d.write.Exec(damage); err != nil {
 				t.Fatal(err)
+			}
+		}
+		for _, err := range d.AudienceAccounts(t.Context(), id(1), "spring") {
+			if !errors.Is(err, errChunk) {
+				t.Errorf("AudienceAccounts: %v", err)
 			}
 		}
 		errs := callAll(t.Context(), d)

@@ -46,6 +46,52 @@ func each[T any](ctx context.Context, q querier, what string, scan func(scanner)
 	}
 }
 
+// eachIn streams the rows of those numbers, by some at once and in no order, of a
+// query that ends in "IN". The numbers are read as rows are.
+func eachIn[T any](ctx context.Context, q querier, what string, scan func(scanner) (T, error), query string, numbers iter.Seq2[uint64, error]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		chunk := make([]any, 0, namesPerLookup)
+		rows := func() (more bool) {
+			if len(chunk) == 0 {
+				return true
+			}
+			in := query + ` (?` + strings.Repeat(", ?", len(chunk)-1) + `)`
+			for v, err := range each(ctx, q, what, scan, in, chunk...) {
+				if !yield(v, err) || err != nil {
+					return false
+				}
+			}
+			chunk = chunk[:0]
+			return true
+		}
+		for n, err := range numbers {
+			if err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			if number, err := integer(n); err == nil { // no row has another
+				chunk = append(chunk, number)
+			}
+			if len(chunk) == cap(chunk) && !rows() {
+				return
+			}
+		}
+		rows()
+	}
+}
+
+// withoutErrors is a sequence that cannot fail as one that can.
+func withoutErrors[T any](seq iter.Seq[T]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for v := range seq {
+			if !yield(v, nil) {
+				return
+			}
+		}
+	}
+}
+
 // columns are a row's. What Bytes returns is good until the next call.
 type columns interface {
 	Int64(column int) int64

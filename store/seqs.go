@@ -9,8 +9,8 @@ import (
 	"slices"
 )
 
-// Numbers is a set of facts' numbers, such as those that a session asked about. It
-// takes a bit for each number of the parts of the ledger that it touches.
+// Numbers is a set of numbers of facts, such as those that a session asked about, or
+// of accounts. It takes a bit for each number of the parts of the ledger that it touches.
 type Numbers struct{ chunks map[uint64]*chunk }
 
 // A chunk has a bit for each of chunkLen numbers that follow one another.
@@ -33,6 +33,13 @@ func (s *Numbers) Add(n uint64) bool {
 	}
 	c[n%chunkLen/64] |= 1 << (n % 64)
 	return true
+}
+
+// Remove takes n out of the set, if it is there.
+func (s *Numbers) Remove(n uint64) {
+	if c := s.chunks[n/chunkLen]; c != nil {
+		c.remove(n)
+	}
 }
 
 // Has reports whether n is in the set.
@@ -65,6 +72,8 @@ func (s *Numbers) All() iter.Seq[uint64] {
 }
 
 func (c *chunk) has(n uint64) bool { return c[n%chunkLen/64]>>(n%64)&1 == 1 }
+
+func (c *chunk) remove(n uint64) { c[n%chunkLen/64] &^= 1 << (n % 64) }
 
 func (c *chunk) len() (n uint64) {
 	for _, word := range c {
@@ -138,7 +147,7 @@ func (c *chunk) next(i int, bit uint64) int {
 	return chunkLen
 }
 
-const errChunk = refusal("manifest is damaged")
+const errChunk = refusal("manifest or audience is damaged")
 
 // decodeChunk returns the chunk that b begins with, and what follows it. Only what
 // encode makes is read.

@@ -154,10 +154,10 @@ func realPath(path string) (string, error) {
 }
 
 // refuseDevelopment refuses a file from before the first release, whose facts say
-// less than the ledger must.
+// less than the ledger must, or whose audiences stand otherwise.
 func refuseDevelopment(ctx context.Context, db *sql.DB) error {
 	var n int
-	if err := db.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_schema WHERE name = 'migrations'`).Scan(&n); err != nil {
+	if err := db.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_schema WHERE name IN ('migrations', 'audiences_ready')`).Scan(&n); err != nil {
 		return wrap("preparing the schema", err)
 	}
 	if n > 0 {

@@ -46,7 +46,7 @@ func (r refusal) Error() string { return "store: " + string(r) }
 // Durable. When a method returns nil, what it wrote survives a crash of the
 // process and of the machine. When it returns an error, or the process dies
 // within it, what it wrote is there whole, with its entries for the logs, or not at
-// all; Put, PutMatches and Hold, which write in batches, say what may be left.
+// all; Put and Hold, which write in batches, say what may be left.
 //
 // Serialisable. Methods that write see one another in some order, over all
 // handles and processes that have the store open. No interleaving passes a limit,

@@ -381,12 +381,14 @@ func TestPathsWithMarks(t *testing.T) {
 
 // As the program left them before its first release.
 func TestDevelopmentStoreIsRefused(t *testing.T) {
-	d, path := openFile(t)
-	if _, err := d.write.Exec(`CREATE TABLE migrations (version INTEGER)`); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(t.Context(), "sqlite:"+path); !errors.Is(err, errDevelopment) {
-		t.Errorf("%v", err)
+	for _, change := range []string{`CREATE TABLE migrations (version INTEGER)`, `CREATE INDEX audiences_ready ON audiences (name)`} {
+		d, path := openFile(t)
+		if _, err := d.write.Exec(change); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(t.Context(), "sqlite:"+path); !errors.Is(err, errDevelopment) {
+			t.Errorf("%s: %v", change, err)
+		}
 	}
 }
 

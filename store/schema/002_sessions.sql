@@ -31,24 +31,3 @@ CREATE TABLE releases (
     sid  BLOB NOT NULL PRIMARY KEY,
     body BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
-
--- An audience is filled unseen and then made ready; ids say which was begun later.
-CREATE TABLE audiences (
-    id         INTEGER PRIMARY KEY AUTOINCREMENT,
-    advertiser BLOB    NOT NULL,
-    name       TEXT    NOT NULL,
-    sid        BLOB    NOT NULL,
-    ready      INTEGER NOT NULL CHECK (ready IN (0, 1)),
-    accounts   INTEGER NOT NULL,
-    created    INTEGER NOT NULL
-) STRICT;
-
-CREATE UNIQUE INDEX audiences_ready ON audiences (advertiser, name) WHERE ready = 1;
-
-CREATE TABLE members (
-    audience INTEGER NOT NULL REFERENCES audiences (id) ON DELETE CASCADE,
-    account  INTEGER NOT NULL REFERENCES accounts (id),
-    PRIMARY KEY (audience, account)
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX members_account ON members (account);

@@ -41,6 +41,27 @@ CREATE TABLE manifests (
 
 CREATE INDEX manifests_session ON manifests (session);
 
+-- What an advertiser named: of the sessions that filled it, the one opened last.
+CREATE TABLE audiences (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    advertiser BLOB    NOT NULL,
+    name       TEXT    NOT NULL,
+    session    INTEGER NOT NULL REFERENCES sessions (id),
+    accounts   INTEGER NOT NULL,
+    created    INTEGER NOT NULL,
+    UNIQUE (advertiser, name)
+) STRICT;
+
+-- Who is in it: a row for each 65,536 numbers of accounts, as of a manifest.
+CREATE TABLE members (
+    chunk    INTEGER NOT NULL,
+    audience INTEGER NOT NULL REFERENCES audiences (id) ON DELETE CASCADE,
+    accounts BLOB    NOT NULL,
+    PRIMARY KEY (chunk, audience)
+) STRICT;
+
+CREATE INDEX members_audience ON members (audience);
+
 -- How many of a manifest have been erased since, of a class, and of any (0). It
 -- says nothing of whom.
 CREATE TABLE erased (
