@@ -13,7 +13,7 @@ import (
 // Variable names what must be there, with commas between.
 const Variable = "OVERLAP_REQUIRE"
 
-// What there is to require: the assembly of two packages, and a database server.
+// What there is to require: the assembly of three packages, and a database server.
 const (
 	IFMA     = "ifma"
 	AVX512   = "avx512"
