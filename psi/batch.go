@@ -72,11 +72,7 @@ func sums(d []ristretto.Scalar, vs ...*ristretto.Vector) []*ristretto.Vector {
 	parts := make([]*ristretto.Vector, split*len(vs))
 	tasks := make([]func(), len(parts))
 	for t := range tasks {
-		tasks[t] = func() {
-			v, part := vs[t/split], t%split
-			lo, hi := part*len(d)/split, (part+1)*len(d)/split
-			parts[t] = v.Slice(lo, hi).SumVartime(d[lo:hi])
-		}
+		tasks[t] = func() { parts[t] = vs[t/split].SumPartVartime(d, t%split, split) }
 	}
 	atOnce(tasks...)
 	totals := make([]*ristretto.Vector, len(vs))

@@ -38,9 +38,8 @@ func (s *summing) done() {
 	summings.Put(s)
 }
 
-// sumEight sets sum to Σ d[i]·p[i].
-func sumEight(sum *edwards25519.ExtendedPoint, p []edwards25519.ExtendedPoint, d []Scalar) {
-	sum.SetZero()
+// sumEight adds a part of Σ d[i]·p[i] to sum.
+func sumEight(sum *edwards25519.ExtendedPoint, p []edwards25519.ExtendedPoint, d []Scalar, part, parts int) {
 	if len(p) == 0 {
 		return
 	}
@@ -53,10 +52,14 @@ func sumEight(sum *edwards25519.ExtendedPoint, p []edwards25519.ExtendedPoint, d
 	s.buckets = slices.Grow(s.buckets[:0], buckets)[:buckets]
 	s.load(p)
 	s.sum.setIdentity()
-	for pos := s.w * (windows(s.w) - 1); pos >= 0; pos -= s.w {
+	top, end := share(windows(s.w), part, parts)
+	for pos := s.w * (top - 1); pos >= s.w*end; pos -= s.w {
 		s.sum.double(s.w)
 		s.fill(pos)
 		s.addWeighted()
+	}
+	if end > 0 {
+		s.sum.double(s.w * end)
 	}
 	lanes := newVector(width).p
 	at := places(0, width)

@@ -241,6 +241,29 @@ func testSumVartime(t *testing.T) {
 	equal(t, "Σ d·v of one element", same.SumVartime(d[:40]), naiveSum(same, d[:40]))
 }
 
+func TestSumPartVartime(t *testing.T) { eachImplementation(t, testSumPartVartime) }
+
+// testSumPartVartime: the parts' sum is the whole, also of more parts than a sum has
+// windows; no part of several has all of it.
+func testSumPartVartime(t *testing.T) {
+	s := newSource(201)
+	for _, n := range []int{0, 1, 9, 300} {
+		v, d := s.vector(n), s.scalars(n)
+		want := naiveSum(v, d)
+		for _, parts := range []int{1, 2, 3, 16, 200} {
+			sum := Generator().Mul(make([]Scalar, 1))
+			for part := range parts {
+				one := v.SumPartVartime(d, part, parts)
+				if n > 0 && parts > 1 && encode(one)[0] == encode(want)[0] {
+					t.Errorf("part %d of %d, of %d elements, is the whole sum", part, parts, n)
+				}
+				sum = sum.Add(one)
+			}
+			equal(t, fmt.Sprintf("%d parts of %d", parts, n), sum, want)
+		}
+	}
+}
+
 func naiveSum(v *Vector, d []Scalar) *Vector {
 	sum := Generator().Mul(make([]Scalar, 1))
 	portably(func() {

@@ -36,11 +36,11 @@
 // and the scalars' arithmetic are constant time too. How many elements there
 // are is public.
 //
-// Two things aren't. [Vector.SumVartime] takes only what both parties know: the
-// elements on the wire and the coefficients hashed from them. And Decode tells
-// good from bad, of bytes that came from the peer, but only after it has
-// decoded all of them. An error is all that [ScalarFromCanonical] tells about
-// its argument.
+// Two things aren't. [Vector.SumVartime], whole or in parts, takes only what both
+// parties know: the elements on the wire and the coefficients hashed from them.
+// And Decode tells good from bad, of bytes that came from the peer, but only after
+// it has decoded all of them. An error is all that [ScalarFromCanonical] tells
+// about its argument.
 //
 // A Vector, a Base and a Scalar may be read by many goroutines at once. This
 // package starts none.

@@ -9,26 +9,37 @@ import "github.com/bwesterb/go-ristretto/edwards25519"
 // This is Pippenger's bucket method. For each window of w bits, from the top,
 // element i goes into the bucket of its digit, and the sum of the buckets, each
 // times its digit, is found by two running sums.
-func (v *Vector) SumVartime(d []Scalar) *Vector {
+func (v *Vector) SumVartime(d []Scalar) *Vector { return v.SumPartVartime(d, 0, 1) }
+
+// SumPartVartime returns one of so many parts, counted from 0, of what SumVartime
+// returns: the parts' sum. Each is about as much work and has its share of the
+// windows, because sums over fewer elements would take more work for each.
+func (v *Vector) SumPartVartime(d []Scalar, part, parts int) *Vector {
 	mustMatch(len(v.p), len(d))
+	result := newVector(1)
+	sum := result.p[0].SetZero()
 	if eight {
-		result := newVector(1)
-		sumEight(&result.p[0], v.p, d)
+		sumEight(sum, v.p, d, part, parts)
 		return result
 	}
 	w := window(len(d))
 	buckets := make([]edwards25519.ExtendedPoint, 1<<(w-1))
-	result := newVector(1)
-	sum := result.p[0].SetZero()
-	for pos := w * (windows(w) - 1); pos >= 0; pos -= w {
+	top, end := share(windows(w), part, parts)
+	for pos := w * (top - 1); pos >= w*end; pos -= w {
 		for range w {
 			sum.Double(sum)
 		}
 		fill(buckets, v.p, d, pos, w)
 		addWeighted(sum, buckets)
 	}
+	for range w * end {
+		sum.Double(sum)
+	}
 	return result
 }
+
+// share returns which of n windows a part has: those below top, down to end.
+func share(n, part, parts int) (top, end int) { return n - part*n/parts, n - (part+1)*n/parts }
 
 // fill sets buckets[m−1] to the sum of the elements whose digit is m, less those
 // whose digit is −m.
