@@ -9,6 +9,7 @@
 // which begins with a zero byte, or with a certificate, which is no UTF-8.
 //
 //	checkpoint            the name, the size, the root; signatures
+//	cosigned              the last checkpoint that witnesses have signed too
 //	tile/<L>/<N>[.p/<W>]  256 hashes, or W, of level 8·L
 //	tile/entries/<N>…     256 entries, or W, each after its length
 //
@@ -197,28 +198,6 @@ func (l *Log) publish(signed []byte, temporary string) error {
 	}
 	l.head = head
 	return nil
-}
-
-// Publish replaces the checkpoint with the same one and more signatures: those
-// of the quorum's witnesses, which it checks. The next Append makes one without.
-func (l *Log) Publish(cosigned []byte, q Quorum) error {
-	c, err := ParseCheckpoint(cosigned, l.signer.Verifier(), q)
-	if err != nil {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case l.failed:
-		return errFailed
-	case c.note.Text != l.head.note.Text:
-		return errors.New("audit: what was cosigned is not the log's latest checkpoint")
-	}
-	signed, err := note.Sign(&note.Note{Text: c.note.Text, Sigs: c.note.Sigs})
-	if err != nil {
-		return errCheckpoint
-	}
-	return l.publish(signed, newCheckpoint)
 }
 
 // recover settles which checkpoint holds. One that was signed and did not get

@@ -20,6 +20,7 @@ const (
 	entryLevel = -1
 
 	checkpointFile = "checkpoint"
+	cosignedFile   = "cosigned"
 	tileDir        = "tile"
 
 	// MaxEntry is the longest entry in bytes.

@@ -21,7 +21,17 @@ type Tree struct {
 
 // Read opens the log in fsys, which may be a copy, at its checkpoint.
 func Read(fsys fs.FS, log note.Verifier, q Quorum) (*Tree, error) {
-	signed, err := readFile(fsys, checkpointFile, maxCheckpoint)
+	return readAt(fsys, checkpointFile, log, q)
+}
+
+// ReadCosigned opens the log at the last checkpoint that Log.Publish has kept: the
+// latest one has been seen by nobody yet. There is none: fs.ErrNotExist.
+func ReadCosigned(fsys fs.FS, log note.Verifier, q Quorum) (*Tree, error) {
+	return readAt(fsys, cosignedFile, log, q)
+}
+
+func readAt(fsys fs.FS, name string, log note.Verifier, q Quorum) (*Tree, error) {
+	signed, err := readFile(fsys, name, maxCheckpoint)
 	if err != nil {
 		return nil, err
 	}

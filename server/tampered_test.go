@@ -179,7 +179,8 @@ func (w *world) cosign(by *audit.Cosigner) {
 	defer log.Close()
 	signed, err := audit.Cosign(log.Tree().Checkpoint(), by, time.Now())
 	must(w.t, err)
-	must(w.t, log.Publish(signed, audit.Quorum{Of: []*audit.WitnessKey{&by.WitnessKey}, Least: 1}))
+	_, err = log.Publish(signed, audit.Quorum{Of: []*audit.WitnessKey{&by.WitnessKey}, Least: 1})
+	must(w.t, err)
 }
 
 // A policy that asks for witnesses gets tables that enough of them have seen.
