@@ -19,8 +19,10 @@ import (
 )
 
 // Rotate makes a table of the people whom the policy admits now, under a new key,
-// publishes it, and makes it the policy's current one. The one before is answered
-// under for the grace. Whatever goes wrong, the one before stays.
+// and publishes it: it becomes the policy's current one, and the one before is
+// answered under for the grace. If the policy asks for witnesses, it waits for them
+// first, in the place of another that waits; Tend publishes it then. Whatever goes
+// wrong, the one before stays.
 func (s *Shelf) Rotate(ctx context.Context, p *policy.Policy) (*publication.Manifest, error) {
 	done, err := s.changing()
 	if err != nil {
@@ -37,18 +39,27 @@ func (s *Shelf) rotate(ctx context.Context, p *policy.Policy) (*publication.Mani
 	if err != nil {
 		return nil, err
 	}
+	if p.Witnesses == 0 {
+		return m, s.publish(p, m)
+	}
+	s.c.Log.Info("table waits for witnesses", "table", fmt.Sprintf("%x", m.TableID), "entries", m.Entries, "witnesses", p.Witnesses)
+	return m, publication.SetNext(s.tables(), p.Hash(), m.TableID)
+}
+
+// publish makes a table the policy's current one.
+func (s *Shelf) publish(p *policy.Policy, m *publication.Manifest) error {
 	s.c.Log.Info("table published", "table", fmt.Sprintf("%x", m.TableID), "entries", m.Entries, "until", m.NotAfter)
 	before, err := publication.Current(s.tables(), p.Hash())
 	if errors.Is(err, publication.ErrNone) {
-		return m, publication.SetCurrent(s.tables(), p.Hash(), m.TableID)
+		return publication.SetCurrent(s.tables(), p.Hash(), m.TableID)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := publication.SetCurrent(s.tables(), p.Hash(), m.TableID); err != nil {
-		return nil, err
+		return err
 	}
-	return m, s.retire(before, time.Now().Add(s.c.Grace))
+	return s.retire(before, time.Now().Add(s.c.Grace))
 }
 
 // build is one Rotate under way.

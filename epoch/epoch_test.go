@@ -28,8 +28,10 @@ type platform struct {
 	policy *policy.Policy
 }
 
-func newPlatform(t *testing.T) *platform {
+func newPlatform(t *testing.T, witnesses int) *platform {
 	t.Helper()
+	agreed, err := policy.Parse(bytes.Replace(policy.Default().Bytes(), []byte("\nwitnesses = 2\n"), fmt.Appendf(nil, "\nwitnesses = %d\n", witnesses), 1))
+	must(t, err)
 	dir := t.TempDir()
 	i, err := identity.New("platform")
 	must(t, err)
@@ -47,7 +49,7 @@ func newPlatform(t *testing.T) *platform {
 	must(t, err)
 	book, err := logbook.Open(filepath.Join(dir, "logs"), i, db)
 	must(t, err)
-	return &platform{epoch.Config{Identity: i, Store: db, Book: book, Dir: filepath.Join(dir, "work"), Grace: time.Hour}, policy.Default()}
+	return &platform{epoch.Config{Identity: i, Store: db, Book: book, Dir: filepath.Join(dir, "work"), Grace: time.Hour}, agreed}
 }
 
 func (p *platform) open(t *testing.T) *epoch.Shelf {
@@ -80,7 +82,7 @@ func must(t *testing.T, err error) {
 
 // After a restart the key is there, and it is the manifest's; for nobody else is it.
 func TestKeyIsSealedToTheIdentity(t *testing.T) {
-	p := newPlatform(t)
+	p := newPlatform(t, 0)
 	m, err := p.open(t).Rotate(t.Context(), p.policy)
 	must(t, err)
 	again := p.open(t)
@@ -113,7 +115,7 @@ func TestKeyIsSealedToTheIdentity(t *testing.T) {
 // A table that a session uses is destroyed when the session has ended, and not
 // before; the one that follows it stays.
 func TestDestroyWaitsForSessions(t *testing.T) {
-	p := newPlatform(t)
+	p := newPlatform(t, 0)
 	s := p.open(t)
 	first, err := s.Rotate(t.Context(), p.policy)
 	must(t, err)
@@ -148,7 +150,7 @@ func TestDestroyWaitsForSessions(t *testing.T) {
 
 // What a build has left that was killed is nobody's table, and goes.
 func TestBuildThatWasKilled(t *testing.T) {
-	p := newPlatform(t)
+	p := newPlatform(t, 0)
 	s := p.open(t)
 	m, err := s.Rotate(t.Context(), p.policy)
 	must(t, err)
@@ -169,7 +171,7 @@ func TestBuildThatWasKilled(t *testing.T) {
 
 // A table is for those under its policy.
 func TestTakeUnderAnotherPolicy(t *testing.T) {
-	p := newPlatform(t)
+	p := newPlatform(t, 0)
 	s := p.open(t)
 	m, err := s.Rotate(t.Context(), p.policy)
 	must(t, err)

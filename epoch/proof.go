@@ -3,7 +3,9 @@ package epoch
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/overlap-psi/overlap/audit"
@@ -12,9 +14,8 @@ import (
 	"github.com/overlap-psi/overlap/store"
 )
 
-// proof returns what shows that the manifest is in the log. The log's head may have
-// got cosignatures since the proof was made, or lost them with its next entry: the
-// proof that more witnesses stand behind is kept.
+// proof returns what shows that the manifest is in the log, and keeps the proof that
+// more witnesses stand behind: the log may have been cosigned since one was made.
 func (s *Shelf) proof(ctx context.Context, path string, m *publication.Manifest) ([]byte, error) {
 	kept, err := publication.Proof(path)
 	var last *audit.Proof
@@ -28,22 +29,20 @@ func (s *Shelf) proof(ctx context.Context, path string, m *publication.Manifest)
 	if err != nil {
 		return nil, err
 	}
-	if last != nil && signatures(last) >= signatures(next) {
+	if last != nil && cosignatures(last) >= cosignatures(next) {
 		return kept, nil
 	}
 	return next.Bytes(), publication.PutProof(path, next.Bytes())
 }
 
-// signatures counts those of a proof's checkpoint, the log's own among them.
-func signatures(p *audit.Proof) int { return bytes.Count(p.Checkpoint, []byte("\n\u2014 ")) }
+// cosignatures counts those of a proof's checkpoint. The log keeps none that it has
+// not verified (audit.Log.Publish), and the first signature is its own.
+func cosignatures(p *audit.Proof) int { return bytes.Count(p.Checkpoint, []byte("\n\u2014 ")) - 1 }
 
-// prove makes a proof of the log as it is.
-func (s *Shelf) prove(ctx context.Context, last *audit.Proof, m *publication.Manifest) (*audit.Proof, error) {
+// prove makes a proof of the log as it was when witnesses cosigned it last, or as it
+// is, if the manifest has come since.
+func (s *Shelf) prove(ctx context.Context, last *audit.Proof, m *publication.Manifest) (p *audit.Proof, err error) {
 	log, err := audit.NewVerifier(logbook.PublicName(s.c.Identity.ID()), s.c.Identity.Public())
-	if err != nil {
-		return nil, err
-	}
-	tree, err := audit.Read(os.DirFS(s.c.Book.PublicDir()), log, audit.Quorum{})
 	if err != nil {
 		return nil, err
 	}
@@ -53,8 +52,15 @@ func (s *Shelf) prove(ctx context.Context, last *audit.Proof, m *publication.Man
 	} else if index, entry, err = s.find(ctx, m); err != nil {
 		return nil, err
 	}
-	p, err := tree.Prove(index)
+	files := os.DirFS(s.c.Book.PublicDir())
+	tree, err := audit.ReadCosigned(files, log, audit.Quorum{})
+	if errors.Is(err, fs.ErrNotExist) || err == nil && tree.Size() <= index {
+		tree, err = audit.Read(files, log, audit.Quorum{})
+	}
 	if err != nil {
+		return nil, err
+	}
+	if p, err = tree.Prove(index); err != nil {
 		return nil, err
 	}
 	p.Extra = entry

@@ -55,8 +55,9 @@ func (s *Shelf) until(t *Table) (time.Time, error) {
 }
 
 // Tend is to be called now and then, by the one process that serves: it makes the
-// next table where a policy's epoch is over or its table has ended, and destroys
-// the keys of those whose time has come. A policy that has no table gets none.
+// next table where a policy's epoch is over or its table has ended, publishes those
+// whose witnesses have cosigned the log, and destroys the keys of those whose time
+// has come. A policy that has no table gets none.
 func (s *Shelf) Tend(ctx context.Context, policies []*policy.Policy) error {
 	done, err := s.changing()
 	if err != nil {
@@ -64,24 +65,60 @@ func (s *Shelf) Tend(ctx context.Context, policies []*policy.Policy) error {
 	}
 	defer done()
 	var errs []error
-	current := map[[32]byte]bool{}
+	kept := map[[32]byte]bool{}
 	for _, p := range policies {
-		id, err := publication.Current(s.tables(), p.Hash())
-		if errors.Is(err, publication.ErrNone) {
-			continue
-		}
-		if err == nil {
-			var due bool
-			if due, err = s.due(id, p); err == nil && due {
-				_, err = s.rotate(ctx, p)
+		errs = append(errs, s.tend(ctx, p))
+		for _, named := range []func(string, [32]byte) ([32]byte, error){publication.Current, publication.Next} {
+			if id, err := named(s.tables(), p.Hash()); err == nil {
+				kept[id] = true
 			}
 		}
-		errs = append(errs, err)
-		if id, err = publication.Current(s.tables(), p.Hash()); err == nil {
-			current[id] = true
-		}
 	}
-	return errors.Join(append(errs, s.sweep(ctx, current))...)
+	return errors.Join(append(errs, s.sweep(ctx, kept))...)
+}
+
+// tend looks after the latest table of a policy, which may wait for witnesses.
+func (s *Shelf) tend(ctx context.Context, p *policy.Policy) error {
+	id, err := publication.Next(s.tables(), p.Hash())
+	waits := err == nil
+	if errors.Is(err, publication.ErrNone) {
+		id, err = publication.Current(s.tables(), p.Hash())
+	}
+	if errors.Is(err, publication.ErrNone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	due, err := s.due(id, p)
+	switch {
+	case err != nil:
+		return err
+	case due:
+		_, err = s.rotate(ctx, p)
+		return err
+	case waits:
+		return s.publishSeen(ctx, p, id)
+	}
+	return nil
+}
+
+// publishSeen publishes a table that waits, if as many witnesses as the policy asks
+// for have cosigned the log with it: an advertiser would not believe it before.
+func (s *Shelf) publishSeen(ctx context.Context, p *policy.Policy, id [32]byte) error {
+	path := publication.Path(s.tables(), id)
+	m, err := publication.Load(path, s.c.Identity.Public())
+	if err != nil {
+		return err
+	}
+	proof, err := s.proof(ctx, path, m)
+	if err != nil {
+		return err
+	}
+	if seen, err := audit.ParseProof(proof); err != nil || cosignatures(seen) < int(p.Witnesses) {
+		return err
+	}
+	return s.publish(p, m)
 }
 
 // due reports whether the policy needs a table after the one of the id.
@@ -101,8 +138,9 @@ func (s *Shelf) due(id [32]byte, p *policy.Policy) (bool, error) {
 }
 
 // sweep destroys what nobody is answered under: tables whose time is over, and those
-// that a build has left which ended before they were anybody's current one.
-func (s *Shelf) sweep(ctx context.Context, current map[[32]byte]bool) error {
+// that a build has left which ended before they were anybody's, or which another has
+// replaced before they had their witnesses.
+func (s *Shelf) sweep(ctx context.Context, kept map[[32]byte]bool) error {
 	found, err := os.ReadDir(s.epochs())
 	if err != nil {
 		return wrap(err)
@@ -110,13 +148,13 @@ func (s *Shelf) sweep(ctx context.Context, current map[[32]byte]bool) error {
 	errs := []error{publication.Sweep(s.epochs()), publication.Sweep(s.tables())}
 	for _, f := range found {
 		if id, ok := idOf(f.Name()); ok {
-			errs = append(errs, s.destroyIfOver(ctx, id, current[id]))
+			errs = append(errs, s.destroyIfOver(ctx, id, kept[id]))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (s *Shelf) destroyIfOver(ctx context.Context, id [32]byte, current bool) error {
+func (s *Shelf) destroyIfOver(ctx context.Context, id [32]byte, kept bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, err := s.get(id)
@@ -126,7 +164,7 @@ func (s *Shelf) destroyIfOver(ctx context.Context, id [32]byte, current bool) er
 		return err
 	default:
 		_, err := os.Stat(filepath.Join(s.private(id), retiredFile))
-		orphan := !current && os.IsNotExist(err)
+		orphan := !kept && os.IsNotExist(err)
 		until, err := s.until(t)
 		if err != nil || t.uses > 0 || !orphan && time.Now().Before(until) {
 			return err

@@ -82,6 +82,14 @@ func (b *Book) Publish(ctx context.Context) error {
 	return errors.Join(err1, err2)
 }
 
+// PublishCosigned keeps a checkpoint of the public log that the quorum's witnesses
+// have cosigned (audit.Log.Publish).
+func (b *Book) PublishCosigned(ctx context.Context, cosigned []byte, q audit.Quorum) (*audit.Checkpoint, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return audit.PublishCosigned(ctx, b.PublicDir(), b.public, audit.PublicEvents, cosigned, q)
+}
+
 // keyName is the file of the key that both logs are signed with. An id is the hash
 // of the key, so that whoever knows the id can take the key from a copy.
 const keyName = "key"

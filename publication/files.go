@@ -28,12 +28,14 @@ import (
 //
 //	key                              the platform's public key, in hexadecimal
 //	current-POLICY                   the id of the table for the policy of this hash
+//	next-POLICY                      of the one that waits for witnesses to become that
 //	ID/manifest                      the frame MANIFEST
 //	ID/manifest.tlog-proof           that it is in the log
 //	ID/shards-00000, …               a SHARDS body each, by its first shard
 const (
 	keyFile      = "key"
 	currentFile  = "current-"
+	nextFile     = "next-"
 	manifestFile = "manifest"
 	proofFile    = "manifest.tlog-proof"
 	shardsFile   = "shards-"
@@ -52,7 +54,16 @@ func Path(dir string, id [32]byte) string { return filepath.Join(dir, hexOf(id))
 
 // Current returns the id of the table for the policy of the hash, or ErrNone.
 func Current(dir string, policy [32]byte) (id [32]byte, err error) {
-	text, err := read(filepath.Join(dir, currentFile+hexOf(policy)))
+	return named(filepath.Join(dir, currentFile+hexOf(policy)))
+}
+
+// Next returns the id of the table that waits to become the current one, or ErrNone.
+func Next(dir string, policy [32]byte) (id [32]byte, err error) {
+	return named(filepath.Join(dir, nextFile+hexOf(policy)))
+}
+
+func named(file string) (id [32]byte, err error) {
+	text, err := read(file)
 	if err != nil {
 		return id, err
 	}
@@ -63,9 +74,22 @@ func Current(dir string, policy [32]byte) (id [32]byte, err error) {
 	return [32]byte(b), nil
 }
 
-// SetCurrent makes the table that for the policy, at once for every reader.
+// SetCurrent makes the table that for the policy, at once for every reader. No other
+// one waits then.
 func SetCurrent(dir string, policy, id [32]byte) error {
-	return write(filepath.Join(dir, currentFile+hexOf(policy)), []byte(hexOf(id)+"\n"))
+	if err := write(filepath.Join(dir, currentFile+hexOf(policy)), []byte(hexOf(id)+"\n")); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(dir, nextFile+hexOf(policy))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("publication: %w", err)
+	}
+	return nil
+}
+
+// SetNext makes the table wait to become the current one, in the place of another
+// that waits.
+func SetNext(dir string, policy, id [32]byte) error {
+	return write(filepath.Join(dir, nextFile+hexOf(policy)), []byte(hexOf(id)+"\n"))
 }
 
 // PutKey writes the key that the tables in dir are signed with.

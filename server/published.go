@@ -51,7 +51,8 @@ func (s *Server) asked() []*policy.Policy {
 var ErrNobodyAsks = errors.New("server: published tables are for policies that list A_LEARNS or MUTUAL_A and have no labels (label_len = 0), and no partner's is one")
 
 // Publish makes and publishes a new table for each policy under which a partner may
-// ask. The tables before are answered under for the grace.
+// ask. The tables before are answered under for the grace. Under a policy that asks
+// for witnesses the new one waits for them, and Tend publishes it.
 func (s *Server) Publish(ctx context.Context) error {
 	policies := s.asked()
 	if len(policies) == 0 {
@@ -65,8 +66,9 @@ func (s *Server) Publish(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Tend is to be called now and then, such as every minute: it replaces published
-// tables whose epoch is over, and destroys keys whose time is.
+// Tend is to be called now and then, such as every ten seconds: it replaces published
+// tables whose epoch is over, publishes those that waited for witnesses and have
+// them, and destroys keys whose time is.
 func (s *Server) Tend(ctx context.Context) error { return s.shelf.Tend(ctx, s.asked()) }
 
 // Tables implements ampsi.v1.Match: MANIFEST, PROOF, and SHARDS. It is a call like

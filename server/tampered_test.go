@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"crypto/ed25519"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/client"
 	"github.com/overlap-psi/overlap/identity"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
@@ -167,47 +165,6 @@ func split(t *testing.T, path string) {
 	for first := 0; first < table.Shards; first += table.Shards / 8 {
 		must(t, os.WriteFile(filepath.Join(path, fmt.Sprintf("shards-%05d", first)), bodyOf(first, shards[first:first+table.Shards/8]), 0o600))
 	}
-}
-
-// cosign has a witness cosign the public log.
-func (w *world) cosign(by *audit.Cosigner) {
-	w.t.Helper()
-	signer, err := audit.NewSigner(audit.PublicName(audit.Hash(w.identity.ID())), w.identity.Key())
-	must(w.t, err)
-	log, err := audit.Open(filepath.Join(server.LogsDir(w.dir), "public"), signer, audit.PublicEvents)
-	must(w.t, err)
-	defer log.Close()
-	signed, err := audit.Cosign(log.Tree().Checkpoint(), by, time.Now())
-	must(w.t, err)
-	_, err = log.Publish(signed, audit.Quorum{Of: []*audit.WitnessKey{&by.WitnessKey}, Least: 1})
-	must(w.t, err)
-}
-
-// A policy that asks for witnesses gets tables that enough of them have seen.
-func TestWitnessedTables(t *testing.T) {
-	t.Parallel()
-	inBubble(t, liberal(t, "witnesses = 1"), members(50), func(t *testing.T, w *world) {
-		w.publish()
-		public, private, err := ed25519.GenerateKey(nil)
-		must(t, err)
-		key, err := audit.NewWitnessKey("witness.example", public)
-		must(t, err)
-		w.shop.cached().Witnesses = []*audit.WitnessKey{key}
-		_, _, err = w.shop.matchIn(client.ALearns, "", people(0, 20)...)
-		wantCode(t, err, psi.AbortAuth)
-
-		cosigner, err := audit.NewCosigner("witness.example", private)
-		must(t, err)
-		w.cosign(cosigner)
-		for range 2 { // the second time, the log's head is another one without cosignatures
-			rows, _, err := w.shop.matchIn(client.ALearns, "", people(40, 60)...)
-			must(t, err)
-			wantRows(t, rows, rowsOf(1, 10))
-		}
-		w.shop.Witnesses = nil
-		_, _, err = w.shop.matchIn(client.ALearns, "", people(0, 20)...)
-		wantCode(t, err, psi.AbortAuth)
-	})
 }
 
 // A download that broke goes on with the shard after those that came.

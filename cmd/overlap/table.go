@@ -73,8 +73,9 @@ func (c *tableBuild) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-// tendEvery is how often a server looks whether a table's time is over.
-const tendEvery = time.Minute
+// tendEvery is how often a server looks whether a table's time is over, or whether
+// one that waits has its witnesses.
+const tendEvery = 10 * time.Second
 
 // tend replaces published tables when their epoch ends, and at rotateSignal. It
 // closes done when ctx is over and nothing is being built any more.
