@@ -50,8 +50,8 @@ type Checkpoint struct {
 
 // Cosignature says which witness vouched for a checkpoint, and when.
 type Cosignature struct {
-	Witness string
-	Time    time.Time
+	Witness string    `json:"witness"`
+	Time    time.Time `json:"time"`
 }
 
 // Quorum asks for the cosignatures of at least Least different keys. The zero

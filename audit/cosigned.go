@@ -82,10 +82,13 @@ func (l *Log) addUp(c *Checkpoint, of []*WitnessKey) ([]note.Signature, error) {
 	case t.head.Size < c.Size:
 		return c.note.Sigs, nil
 	}
-	sigs := c.note.Sigs
-	for _, s := range t.head.note.Sigs {
-		if !slices.ContainsFunc(sigs, func(of note.Signature) bool { return of.Name == s.Name && of.Hash == s.Hash }) {
+	sigs := slices.Clone(t.head.note.Sigs)
+	for _, s := range c.note.Sigs {
+		i := slices.IndexFunc(sigs, func(of note.Signature) bool { return of.Name == s.Name && of.Hash == s.Hash })
+		if i < 0 {
 			sigs = append(sigs, s)
+		} else {
+			sigs[i] = s
 		}
 	}
 	return sigs, nil

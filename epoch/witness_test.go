@@ -47,7 +47,7 @@ func (w *witnessed) cosign(t *testing.T, c *audit.Checkpoint, by int) {
 	t.Helper()
 	signed, err := audit.Cosign(c, w.keys[by], time.Now())
 	must(t, err)
-	_, err = w.Book.PublishCosigned(t.Context(), signed, audit.Quorum{Of: w.of, Least: 1})
+	_, err = audit.PublishCosigned(t.Context(), w.Book.PublicDir(), w.Book.Signer(), audit.PublicEvents, signed, audit.Quorum{Of: w.of, Least: 1})
 	must(t, err)
 }
 

@@ -82,31 +82,26 @@ func (b *Book) Publish(ctx context.Context) error {
 	return errors.Join(err1, err2)
 }
 
-// PublishCosigned keeps a checkpoint of the public log that the quorum's witnesses
-// have cosigned (audit.Log.Publish).
-func (b *Book) PublishCosigned(ctx context.Context, cosigned []byte, q audit.Quorum) (*audit.Checkpoint, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	return audit.PublishCosigned(ctx, b.PublicDir(), b.public, audit.PublicEvents, cosigned, q)
-}
-
 // keyName is the file of the key that both logs are signed with. An id is the hash
 // of the key, so that whoever knows the id can take the key from a copy.
 const keyName = "key"
 
 func (b *Book) keepKey() error {
-	text := []byte(hex.EncodeToString(b.key) + "\n")
-	for _, dir := range []string{b.PublicDir(), b.AccessDir()} {
-		name := filepath.Join(dir, keyName)
-		if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, text) {
-			continue
-		}
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("logbook: %w", err)
-		}
-		if err := os.WriteFile(name, text, 0o600); err != nil {
-			return fmt.Errorf("logbook: %w", err)
-		}
+	return errors.Join(PutKey(b.PublicDir(), b.key), PutKey(b.AccessDir(), b.key))
+}
+
+// PutKey writes the key into the directory of a log, or of what somebody else is to
+// check of one, for Key. It makes the directory if need be.
+func PutKey(dir string, key ed25519.PublicKey) error {
+	text, name := []byte(hex.EncodeToString(key)+"\n"), filepath.Join(dir, keyName)
+	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, text) {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("logbook: %w", err)
+	}
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		return fmt.Errorf("logbook: %w", err)
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func (s *Server) Publish(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Tend is to be called now and then, such as every ten seconds: it replaces published
+// Tend is to be called now and then, such as every few seconds: it replaces published
 // tables whose epoch is over, publishes those that waited for witnesses and have
 // them, and destroys keys whose time is.
 func (s *Server) Tend(ctx context.Context) error { return s.shelf.Tend(ctx, s.asked()) }

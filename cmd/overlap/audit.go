@@ -36,7 +36,9 @@ type auditCommand struct {
 	Check    auditCheck    `cmd:"" help:"Auditor: check what the platform opened, against the advertiser's receipt."`
 	Self     auditSelf     `cmd:"" help:"Platform: check regularly that log, sessions, evidence and ledger still fit together."`
 	Verify   auditVerify   `cmd:"" help:"Anyone: check a platform's log, or a copy of it."`
-	Witness  auditWitness  `cmd:"" help:"Witness: cosign a log's checkpoint, if it extends the last one seen."`
+	Request  auditRequest  `cmd:"" help:"Platform: write what witnesses need to cosign the log as it is."`
+	Witness  auditWitness  `cmd:"" help:"Witness: cosign a log that extends the one cosigned last. Without a request: say the key that others name this witness by."`
+	Publish  auditPublish  `cmd:"" help:"Platform: take in what witnesses have answered. Tables that waited for it are published."`
 }
 
 // platformFlags are where a platform has what it answers from.
@@ -323,51 +325,6 @@ func erasures(dir, platform string) (map[[32]byte]time.Time, error) {
 	return closed, nil
 }
 
-type auditVerify struct {
-	Log        string   `arg:"" type:"existingdir" help:"The log's directory, or a copy of it."`
-	Platform   string   `required:"" placeholder:"ID" help:"The platform's id."`
-	Checkpoint []string `type:"existingfile" help:"Older checkpoints that you or somebody you trust has kept: the log has to extend them."`
-	Access     bool     `help:"It is the access log."`
-	JSON       bool     `help:"Report as JSON."`
-}
-
-func (c *auditVerify) Run() error {
-	want, name := audit.Expect{Content: audit.PublicEvents}, logbook.PublicName
-	if c.Access {
-		want.Content, name = audit.AccessEvents, logbook.AccessName
-	}
-	var err error
-	if want.Log, err = logVerifier(c.Log, c.Platform, name); err != nil {
-		return err
-	}
-	for _, file := range c.Checkpoint {
-		kept, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		want.Kept = append(want.Kept, kept)
-	}
-	report, err := audit.Verify(os.DirFS(c.Log), want)
-	if err != nil {
-		return err
-	}
-	return printReport(c.JSON, report, func(w io.Writer, r *audit.Report) {
-		fmt.Fprintf(w, "log intact: %d entries, signed by the platform\n", r.Size)
-		for _, kind := range sortedKinds(r) {
-			fmt.Fprintf(w, "  %-9s %d\n", kind, r.Kinds[kind])
-		}
-	})
-}
-
-func sortedKinds(r *audit.Report) (kinds []audit.Kind) {
-	for _, k := range []audit.Kind{"policy", "snapshot", "release", "matched", "session", "erasure", "incident", "hold", "access"} {
-		if r.Kinds[k] > 0 {
-			kinds = append(kinds, k)
-		}
-	}
-	return kinds
-}
-
 type auditSelf struct {
 	platformFlags
 	JSON bool `help:"Report as JSON."`
@@ -391,40 +348,6 @@ func (c *auditSelf) Run(ctx context.Context) (err error) {
 		}
 	})
 	return errors.Join(err, found.Err())
-}
-
-type auditWitness struct {
-	Proof    string `arg:"" type:"existingfile" help:"A consistency proof with the log's checkpoint (c2sp.org/tlog-witness)."`
-	State    string `required:"" type:"path" help:"File with the last checkpoint that this witness cosigned."`
-	Identity string `required:"" type:"path" help:"Directory of the witness's identity."`
-	Name     string `required:"" help:"The witness's name, as in its signatures."`
-	Platform string `required:"" placeholder:"ID" help:"The platform's id."`
-	Log      string `required:"" type:"existingdir" help:"A copy of the log: the platform's key is in it."`
-}
-
-func (c *auditWitness) Run() error {
-	log, err := logVerifier(c.Log, c.Platform, logbook.PublicName)
-	if err != nil {
-		return err
-	}
-	own, err := identity.Load(c.Identity)
-	if err != nil {
-		return err
-	}
-	cosigner, err := audit.NewCosigner(c.Name, own.Key())
-	if err != nil {
-		return err
-	}
-	proof, err := os.ReadFile(c.Proof)
-	if err != nil {
-		return err
-	}
-	cosigned, err := audit.NewWitness(c.State, cosigner, log).Cosign(proof, time.Now())
-	if err != nil {
-		return err
-	}
-	_, err = os.Stdout.Write(cosigned)
-	return err
 }
 
 // predicateFlags say which records are meant.

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/client"
 	"github.com/overlap-psi/overlap/identity"
 	"github.com/overlap-psi/overlap/policy"
@@ -43,6 +44,8 @@ func advice(err error) string {
 		return h.hint
 	case errors.Is(err, identity.ErrUnknown):
 		return hints[notAuthenticated]
+	case errors.Is(err, audit.ErrWitnesses):
+		return "ask the platform which witnesses cosign its log, and name those that you trust with --witness; too few of them have seen this"
 	case errors.Is(err, client.ErrSmall):
 		return "nothing left this machine; the policy refuses small lists (hygiene.small_list)"
 	case errors.Is(err, policy.ErrOther):

@@ -93,9 +93,9 @@ func hangUp(ts *testscript.TestScript, _ bool, _ []string) {
 }
 
 // retry runs a command until it has that exit status: what it waits for takes a
-// moment in another process.
+// moment in another process, which may look every few seconds only.
 func retry(ts *testscript.TestScript, _ bool, args []string) {
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		got := exitStatusOf(ts, args[1:])
 		if got == args[0] {
 			return

@@ -2,18 +2,14 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"time"
 
-	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/client"
 	"github.com/overlap-psi/overlap/epoch"
 	"github.com/overlap-psi/overlap/identity"
@@ -69,13 +65,16 @@ func (c *tableBuild) Run(ctx context.Context) (err error) {
 			return err
 		}
 		fmt.Printf("%x  %d entries, pads included, until %s\n", m.TableID, m.Entries, m.NotAfter.UTC().Format(time.RFC3339))
+		if p.Witnesses > 0 {
+			fmt.Fprintf(os.Stderr, "it waits for the cosignatures of %d witnesses: ask them with overlap audit request; serve publishes it after overlap audit publish\n", p.Witnesses)
+		}
 	}
 	return nil
 }
 
 // tendEvery is how often a server looks whether a table's time is over, or whether
 // one that waits has its witnesses.
-const tendEvery = 10 * time.Second
+const tendEvery = 5 * time.Second
 
 // tend replaces published tables when their epoch ends, and at rotateSignal. It
 // closes done when ctx is over and nothing is being built any more.
@@ -109,17 +108,17 @@ func (p *platform) tend(ctx context.Context) (done <-chan struct{}) {
 
 // tableFlags say whether a session is about a published table.
 type tableFlags struct {
-	Table      string   `enum:"session,published" default:"session" help:"In a-learns and mutual-a: session (the platform makes a table for this session) or published (the one it has published for this epoch; fetched once, kept until it expires)."`
-	Tables     string   `type:"path" help:"Where to keep published tables. Default: IDENTITY/tables."`
-	TablesFrom string   `type:"existingdir" help:"Directory with a copy of what the platform has published. Default: the platform sends it."`
-	Witness    []string `placeholder:"NAME=KEY" help:"Key of a witness of the platform's log, 64 hexadecimal digits; as many as the policy asks for."`
+	witnessFlag
+	Table      string `enum:"session,published" default:"session" help:"In a-learns and mutual-a: session (the platform makes a table for this session) or published (the one it has published for this epoch; fetched once, kept until it expires)."`
+	Tables     string `type:"path" help:"Where to keep published tables. Default: IDENTITY/tables."`
+	TablesFrom string `type:"existingdir" help:"Directory with a copy of what the platform has published. Default: the platform sends it."`
 }
 
 // tables makes the client's configuration of them.
 func (f *tableFlags) tables(c *client.Config, identity string) error {
 	switch {
-	case f.Table != "published" && f.Tables+f.TablesFrom != "":
-		return usageError{errors.New("--tables and --tables-from are for --table published")}
+	case f.Table != "published" && (f.Tables+f.TablesFrom != "" || len(f.Witness) > 0):
+		return usageError{errors.New("--tables, --tables-from and --witness are for --table published")}
 	case f.Table != "published":
 		return nil
 	case !c.Mode.AdvertiserAsks():
@@ -129,24 +128,12 @@ func (f *tableFlags) tables(c *client.Config, identity string) error {
 		f.Tables = filepath.Join(identity, "tables")
 	}
 	c.Tables, c.TablesFrom = f.Tables, f.TablesFrom
-	for _, w := range f.Witness {
-		key, err := witness(w)
-		if err != nil {
-			return usageError{fmt.Errorf("--witness: %w", err)}
-		}
-		c.Witnesses = append(c.Witnesses, key)
+	var err error
+	if c.Witnesses, err = f.keys(); err != nil {
+		return err
 	}
 	if n := c.Policy.Witnesses; uint64(len(c.Witnesses)) < n {
 		return usageError{fmt.Errorf("the policy asks for the cosignatures of %d witnesses: name their keys with --witness", n)}
 	}
 	return nil
-}
-
-func witness(text string) (*audit.WitnessKey, error) {
-	name, digits, _ := strings.Cut(text, "=")
-	key, err := hex.DecodeString(digits)
-	if err != nil || len(key) != ed25519.PublicKeySize {
-		return nil, errors.New("a witness is NAME=KEY, where KEY has 64 hexadecimal digits")
-	}
-	return audit.NewWitnessKey(name, key)
 }
