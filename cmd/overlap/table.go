@@ -26,7 +26,7 @@ type tableBuild struct {
 	Identity string        `required:"" type:"path" help:"Directory of the platform's identity."`
 	Partners string        `required:"" type:"path" help:"The partners file of serve: it names the policies."`
 	Dir      string        `type:"path" help:"The private directory of serve. Default: IDENTITY/work."`
-	Grace    time.Duration `default:"1h" help:"How long the table before is answered under."`
+	Grace    time.Duration `default:"1h" help:"How long a table is answered under after its epoch, and after the next one is there."`
 }
 
 func (c *tableBuild) Run(ctx context.Context) (err error) {
