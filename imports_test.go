@@ -33,7 +33,7 @@ var rows = []row{
 	{pkg: "internal/sha256x16"},
 	{pkg: "internal/sha512x8"},
 	{pkg: "internal/input"},
-	{pkg: "internal/merkle"},
+	{pkg: "internal/merkle", imports: []string{"internal/sha256x16"}},
 	{pkg: "internal/pending"},
 	{pkg: "internal/postgrestest"}, // for tests
 	{pkg: "internal/required"},     // for tests
@@ -245,6 +245,7 @@ func TestWhoMayImport(t *testing.T) {
 	for pkg, want := range map[string][]string{
 		"internal/input":     {"psi", "consent"},
 		"internal/ristretto": {"psi", "bench"},
+		"internal/sha256x16": {"internal/merkle"},
 		"internal/sha512x8":  {"psi"},
 		"server":             {"cmd"},
 		"client":             {"cmd"},

@@ -143,7 +143,7 @@ func (s *snapshotWriter) writeLeaf(rec *Record) error {
 func (s *snapshotWriter) write() {
 	leaf := s.line.kept()
 	*leaf = s.line.hash()
-	s.tree.Append(merkle.LeafHash(leaf[:]))
+	s.tree.AppendLeaves(leaf[:], len(leaf))
 	s.facts.Write(s.line[leafLen:hashAt])
 	s.w.Write(s.line[:])
 }
@@ -267,7 +267,7 @@ func (s *Snapshot) verify() error {
 		if hash != *leaf.line.kept() {
 			return damaged("a leaf differs")
 		}
-		tree.Append(merkle.LeafHash(hash[:]))
+		tree.AppendLeaves(hash[:], len(hash))
 		facts.Write(leaf.line[leafLen:hashAt])
 		last = leaf.line
 	}

@@ -66,7 +66,7 @@ func newWorld(t testing.TB, records int, c cheat) *world {
 		c.snapshot(w)
 		var tree merkle.Range
 		for i := range w.positions {
-			tree.Append(leafNode(&w.positions[i].leaf))
+			tree.AppendLeaves(w.positions[i].leaf[:], len(w.positions[i].leaf))
 		}
 		w.root = tree.Root()
 	}

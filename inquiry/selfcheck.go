@@ -202,17 +202,19 @@ func (p *Platform) rows(sid [32]byte) (*rows, error) {
 	}
 	defer kept.Close()
 	r := &rows{leaf: map[uint64][32]byte{}}
-	var tree merkle.Range
+	var leaves []byte
 	for row, err := range kept.Rows() {
 		if err != nil {
 			return nil, err
 		}
-		tree.Append(merkle.LeafHash(row.Leaf[:]))
+		leaves = append(leaves, row.Leaf[:]...)
 		r.facts = append(r.facts, row.Fact)
 		if row.Fact != 0 {
 			r.leaf[row.Fact] = row.Leaf
 		}
 	}
+	var tree merkle.Range
+	tree.AppendLeaves(leaves, len(tlog.Hash{}))
 	r.root = audit.Hash(tlog.Hash(tree.Root()))
 	return r, nil
 }

@@ -76,15 +76,27 @@ func (h *TableHash) Write(entries []byte) error {
 	if len(entries)%h.entryLen != 0 {
 		return fmt.Errorf("psi: table is not a whole number of entries: %w", AbortMalformed)
 	}
-	for ; len(entries) > 0; entries = entries[h.entryLen:] {
-		entry := entries[:h.entryLen]
-		if h.tree.Size() > 0 && bytes.Compare(h.last, entry[:h.tokenLen]) >= 0 {
-			return fmt.Errorf("psi: table entry %d is not above the one before it: %w", h.tree.Size(), AbortTable)
-		}
-		h.last = append(h.last[:0], entry[:h.tokenLen]...)
-		h.tree.Append(merkle.LeafHash(entry))
+	ordered := h.ordered(entries)
+	h.tree.AppendLeaves(entries[:ordered], h.entryLen)
+	if ordered < len(entries) {
+		return fmt.Errorf("psi: table entry %d is not above the one before it: %w", h.tree.Size(), AbortTable)
 	}
 	return nil
+}
+
+// ordered returns how many bytes of entries come before the first one that is not
+// above the one before it.
+func (h *TableHash) ordered(entries []byte) (n int) {
+	last := h.last // of no bytes before the first entry: below every token
+	for ; n < len(entries); n += h.entryLen {
+		token := entries[n:][:h.tokenLen]
+		if bytes.Compare(last, token) >= 0 {
+			break
+		}
+		last = token
+	}
+	h.last = append(h.last[:0], last...)
+	return n
 }
 
 // Root returns the RFC 6962 tree hash over the entries so far, and their number.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/overlap-psi/overlap/internal/ristretto"
+	"github.com/overlap-psi/overlap/internal/sha256x16"
 	"github.com/overlap-psi/overlap/internal/sha512x8"
 )
 
@@ -20,7 +21,7 @@ const (
 // All has each implementation once.
 var All = []string{Selected, Portable}
 
-// Select makes the kernel and SHA-512 use an implementation until restore is
+// Select makes the kernel, SHA-512 and SHA-256 use an implementation until restore is
 // called. It is not for use by several goroutines.
 func Select(name string) (restore func(), err error) {
 	switch name {
@@ -31,8 +32,8 @@ func Select(name string) (restore func(), err error) {
 		if err != nil {
 			return nil, fmt.Errorf("path: %w", err)
 		}
-		hash := sha512x8.Portable()
-		return func() { hash(); arithmetic() }, nil
+		tokens, trees := sha512x8.Portable(), sha256x16.Portable()
+		return func() { trees(); tokens(); arithmetic() }, nil
 	}
 	return nil, errors.New("path: no such implementation: " + name)
 }

@@ -339,7 +339,7 @@ func (c *siteCheck) evidence(s store.Session, r *receipt.Receipt) (sealed bool) 
 	var tree merkle.Range
 	for row, err := range kept.Rows() {
 		must(c.t, err)
-		tree.Append(merkle.LeafHash(row.Leaf[:]))
+		tree.AppendLeaves(row.Leaf[:], len(row.Leaf))
 	}
 	if kept.Size() != s.QHat || [32]byte(tree.Root()) != s.Root {
 		c.t.Errorf("session %x: its evidence is of another snapshot", s.SID)

@@ -67,7 +67,8 @@ func NewProver(size uint64, positions []uint64) (*Prover, error) {
 
 // Append adds a leaf by its hash.
 func (p *Prover) Append(leaf tlog.Hash) {
-	p.tree.append(leaf, func(node tlog.Hash) {
+	copy(p.tree.room(1), leaf[:])
+	p.tree.append(1, func(node tlog.Hash) {
 		if _, ok := p.want[p.next]; ok {
 			p.want[p.next] = node
 		}
