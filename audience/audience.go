@@ -155,6 +155,10 @@ func Open(path string, o Options) (*List, error) {
 		return nil, fmt.Errorf("audience: %w", err)
 	}
 	l, err := open(file, o)
+	var header *HeaderError
+	if errors.As(err, &header) && path != "-" {
+		err = fmt.Errorf("audience: %s: %w", path, err)
+	}
 	if err != nil {
 		file.Close()
 		return nil, err

@@ -48,7 +48,10 @@ func (s *suppressed) readFile(path string, o *Options) error {
 		return err
 	}
 	defer file.Close()
-	return s.readRows(file, o)
+	if err = s.readRows(file, o); errors.Is(err, errSuppression) {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return err
 }
 
 func (s *suppressed) readRows(file *sheet.File, o *Options) error {

@@ -128,6 +128,10 @@ func Open(path string, o Options) (*File, error) {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
 	f, err := open(in, o)
+	var header *HeaderError
+	if errors.As(err, &header) && path != "-" {
+		err = fmt.Errorf("ledger: %s: %w", path, err)
+	}
 	if err != nil {
 		in.Close()
 		return nil, err

@@ -104,7 +104,7 @@ func Load(path string) (*Policy, *Signed, error) {
 	}
 	p, err := Parse(document)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	file, err := os.ReadFile(path + SignedSuffix)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -115,7 +115,7 @@ func Load(path string) (*Policy, *Signed, error) {
 	}
 	s, err := VerifySignatures(p, file)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%s: %w", path+SignedSuffix, err)
 	}
 	return p, s, nil
 }

@@ -33,9 +33,9 @@ func LoadPartners(path string) ([]Partner, error) {
 		return nil, fmt.Errorf("server: partners: %w", err)
 	}
 	var lines []struct {
-		Name   string      `json:"name"`
-		ID     identity.ID `json:"id"`
-		Policy string      `json:"policy"`
+		Name   string `json:"name"`
+		ID     string `json:"id"`
+		Policy string `json:"policy"`
 	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
@@ -44,11 +44,16 @@ func LoadPartners(path string) ([]Partner, error) {
 		err = errors.New("something follows the list")
 	}
 	if err != nil {
-		return nil, fmt.Errorf(`server: %s is not a list of {"name": …, "id": …, "policy": …}: %w`, path, err)
+		return nil, fmt.Errorf(`server: %s is not a list of {"name": …, "id": …, "policy": …}: %s`, path, where(text, dec.InputOffset(), err))
 	}
 	partners := make([]Partner, len(lines))
 	for i, l := range lines {
-		partners[i] = Partner{Name: l.Name, ID: l.ID}
+		partners[i] = Partner{Name: l.Name}
+		if l.ID != "" {
+			if partners[i].ID, err = identity.ParseID(l.ID); err != nil {
+				return nil, fmt.Errorf("server: %s: partner %d: %w", path, i+1, err)
+			}
+		}
 		if l.Policy == "" {
 			continue
 		}
@@ -56,11 +61,30 @@ func LoadPartners(path string) ([]Partner, error) {
 			l.Policy = filepath.Join(filepath.Dir(path), l.Policy)
 		}
 		if partners[i].Policy, partners[i].Signed, err = policy.Load(l.Policy); err != nil {
-			return nil, fmt.Errorf("server: policy of partner %d: %w", i+1, err)
+			return nil, fmt.Errorf("server: %s: policy of partner %d: %w", path, i+1, err)
 		}
 	}
-	_, err = byID(partners)
-	return partners, err
+	if _, err = byID(partners); err != nil {
+		return nil, fmt.Errorf("server: %s: %w", path, err)
+	}
+	return partners, nil
+}
+
+// where says in which line a JSON decoder has failed that has read so far, and at
+// what.
+func where(text []byte, read int64, err error) string {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	what := err.Error()
+	switch {
+	case errors.As(err, &syntax):
+		read = syntax.Offset
+	case errors.As(err, &kind):
+		read, what = kind.Offset, kind.Value+" is out of place"
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		read, what = int64(len(text)), "the file ends too early"
+	}
+	return fmt.Sprintf("line %d: %s", 1+bytes.Count(text[:read], []byte("\n")), what)
 }
 
 // CheckSigned returns an error unless every partner's policy is signed by the

@@ -77,9 +77,9 @@ func TestLoadPartners(t *testing.T) {
 func TestPartnersFilesThatAreRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"":       "is not a list of",
-		"acme\n": "is not a list of",
-		"{}":     "is not a list of",
-		"[":      "is not a list of",
+		"\nacme": "line 2: invalid character",
+		"\n\n{}": "line 3: object is out of place",
+		"[":      "line 1: the file ends too early",
 		fmt.Sprintf(`[{"name": "a", "id": %q}`, idA):                                 "is not a list of",
 		fmt.Sprintf(`[{"name": "a", "id": %q}] [{"name": "b", "id": %q}]`, idA, idB): "is not a list of",
 		fmt.Sprintf(`[{"name": "a", "id": %q}]]`, idA):                               "is not a list of",
@@ -94,7 +94,7 @@ func TestPartnersFilesThatAreRefused(t *testing.T) {
 		fmt.Sprintf(`[{"id": %q}]`, idA):                                              "partner 1 needs a name and an id",
 		fmt.Sprintf(`[{"name": "a", "id": %q}, {"name": "b", "id": %[1]q}]`, idA):     "partner 2 has the id of another one",
 		fmt.Sprintf(`[{"name": "a", "id": %q, "policy": "none.toml"}]`, idA):          "policy of partner 1",
-		fmt.Sprintf(`[{"name": "a", "id": %q, "policy": "bad.toml"}]`, idA):           "policy of partner 1: policy: line 1: unknown field",
+		fmt.Sprintf(`[{"name": "a", "id": %q, "policy": "bad.toml"}]`, idA):           "bad.toml: policy: line 1: unknown field",
 		fmt.Sprintf(`[{"name": "a", "id": %q, "policy": "partners.json"}]`, idA):      "policy of partner 1",
 		fmt.Sprintf(`[{"name": "a", "id": %q, "policy": "bad.toml"}, {}]`, idA):       "policy of partner 1",
 		fmt.Sprintf(`[{"name": "a", "id": %q}, {"id": %q, "policy": "/"}]`, idA, idB): "policy of partner 2",

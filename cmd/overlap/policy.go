@@ -40,7 +40,11 @@ func readPolicy(path string) (*policy.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return policy.Parse(document)
+	p, err := policy.Parse(document)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
 }
 
 // signers are the ids of those who signed, first signer first.

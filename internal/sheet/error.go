@@ -41,16 +41,21 @@ var sentences = [...]string{
 
 // Error says why a file can't be read. It holds no part of the file.
 type Error struct {
+	Name   string // of the file, as it was opened; empty if unknown
 	Reason Reason
 	Line   int   // 1-based line on which the field or row starts; 0 if the reason has no place
 	Err    error // what the decompressor said, or nil
 }
 
 func (e *Error) Error() string {
-	if e.Line > 0 {
-		return fmt.Sprintf("sheet: line %d: %s", e.Line, sentences[e.Reason])
+	at := "sheet: "
+	if e.Name != "" {
+		at += e.Name + ": "
 	}
-	return "sheet: " + sentences[e.Reason]
+	if e.Line > 0 {
+		at += fmt.Sprintf("line %d: ", e.Line)
+	}
+	return at + sentences[e.Reason]
 }
 
 // Unwrap returns the decompressor's error.

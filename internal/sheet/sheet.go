@@ -46,6 +46,7 @@ var errDelimiter = errors.New("sheet: a quote or a line end can't separate field
 
 // File is an open file of which the header has been read.
 type File struct {
+	name   string // empty if it was not opened here
 	source *source
 	rows   *scanner
 	header []string
@@ -91,14 +92,23 @@ func Open(path string, o Options) (*File, error) {
 	f, err := New(in, size, o)
 	if err != nil {
 		in.Close()
-		return nil, err
+		return nil, named(path, err)
 	}
+	f.name = path
 	unwind := f.close
 	f.close = func() error {
 		unwind()
 		return in.Close()
 	}
 	return f, nil
+}
+
+// named puts the file's name into an error that says why it can't be read.
+func named(name string, err error) error {
+	if e, ok := err.(*Error); ok {
+		e.Name = name
+	}
+	return err
 }
 
 // New reads the header of the file that r is at the start of. The size is for
@@ -148,9 +158,9 @@ func (f *File) next() (Row, error) {
 	cells, line, err := f.rows.row()
 	switch {
 	case err == io.EOF && !f.any:
-		return Row{}, &Error{Reason: HeaderOnly}
+		return Row{}, &Error{Name: f.name, Reason: HeaderOnly}
 	case err != nil:
-		return Row{}, err
+		return Row{}, named(f.name, err)
 	}
 	f.any = true
 	return Row{Line: line, Cells: cells, Ragged: len(cells) != len(f.header)}, nil
