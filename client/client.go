@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -78,6 +77,7 @@ type Config struct {
 // Client matches lists with one platform. It may be used by several goroutines.
 type Client struct {
 	c       Config
+	conn    grpc.ClientConnInterface
 	match   ampsiv1.MatchClient
 	journal *journal
 }
@@ -133,6 +133,9 @@ func New(conn grpc.ClientConnInterface, c Config) (*Client, error) {
 	if c.Mode == 0 {
 		c.Mode = PLearns
 	}
+	if err := c.Identity.Check(time.Now()); err != nil {
+		return nil, fmt.Errorf("client: this company's own identity: %w", err)
+	}
 	if !c.Mode.Valid() {
 		return nil, errors.New("client: Mode is not one of the protocol's")
 	}
@@ -150,7 +153,7 @@ func New(conn grpc.ClientConnInterface, c Config) (*Client, error) {
 	if err := table.Sweep(c.spill()); err != nil {
 		return nil, err
 	}
-	return &Client{c: c, match: ampsiv1.NewMatchClient(conn), journal: j}, nil
+	return &Client{c: c, conn: conn, match: ampsiv1.NewMatchClient(conn), journal: j}, nil
 }
 
 // spill is where sorted tokens are kept while a session runs.
@@ -175,7 +178,7 @@ func (c *Client) open(ctx context.Context) (stream ampsiv1.Match_SessionClient, 
 	case ctx.Err() != nil:
 		err = fmt.Errorf("client: connect to the platform: %w", context.Cause(ctx))
 	default:
-		err = refusal(err)
+		err = refusal(c.conn, err)
 	}
 	if err != nil {
 		hangUp()
@@ -198,14 +201,4 @@ func (c *Client) platform(call context.Context) (identity.Peer, error) {
 		err = identity.ErrUnknown
 	}
 	return platform, err
-}
-
-// refusal makes of a failed connection what it means. gRPC keeps of a handshake's
-// error its text only. A platform that does not know this identity can't be told
-// from one that is down: TLS 1.3 lets the client finish first.
-func refusal(err error) error {
-	if strings.Contains(err.Error(), identity.ErrUnknown.Error()) {
-		return fmt.Errorf("client: connect to the platform: %w", identity.ErrUnknown)
-	}
-	return fmt.Errorf("client: connect to the platform: %w", err)
 }

@@ -116,7 +116,7 @@ func TestHostilePlatformsOverTCP(t *testing.T) {
 }
 
 // unconnected begins what an advertiser says that no connection came about.
-const unconnected = "client: connect to the platform: "
+const unconnected = "client: cannot reach "
 
 // hastily is an attack on a call after which the platform hangs up.
 func hastily(attack func(e *evil) error) func(*world, net.Conn, *atomic.Uint64) {

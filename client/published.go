@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"google.golang.org/grpc/status"
+
 	"github.com/overlap-psi/overlap/identity"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
@@ -152,7 +154,7 @@ func (c *Client) download(ctx context.Context, id []byte, first int) (*download,
 	var err error
 	d.stream, err = c.match.Tables(ctx, &ampsiv1.TableRequest{TableId: id, Universe: c.c.Policy.Universe, FirstShard: uint32(first)})
 	if err != nil {
-		err = refusal(err)
+		err = refusal(c.conn, err)
 	} else {
 		err = d.head(c)
 	}
@@ -189,7 +191,7 @@ func (d *download) frame(want psi.FrameType, seq uint32) (*ampsiv1.Frame, error)
 	case errors.Is(err, io.EOF) && want == psi.FrameShards:
 		return nil, io.EOF
 	case err != nil:
-		return nil, fmt.Errorf("client: the table's download: %w: %w", session.ErrBroken, refusal(err))
+		return nil, fmt.Errorf("client: the table's download: %w: %v", session.ErrBroken, status.Code(err))
 	case f.GetType() == uint32(psi.FrameAbort) && len(f.GetBody()) == 1:
 		return nil, fmt.Errorf("client: the table's download: %w", &session.PeerAbort{Code: psi.AbortCode(f.GetBody()[0])})
 	case f.GetType() != uint32(want) || f.GetSeq() != seq:

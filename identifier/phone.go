@@ -89,6 +89,10 @@ func visible(r rune) rune {
 	return r
 }
 
+// KnownRegion reports whether Options.Region may be the text: a country in ISO
+// 3166-1 alpha-2 capitals whose numbers are known.
+func KnownRegion(region string) bool { return phonenumbers.GetSupportedRegions()[region] }
+
 // checkPhone returns the region in which to read s, "" if s names its country
 // itself.
 func checkPhone(s string, o Options) (region string, err error) {
@@ -104,7 +108,7 @@ func checkPhone(s string, o Options) (region string, err error) {
 		return "", nil
 	case o.Region == "":
 		return "", PhoneNoCountry
-	case !phonenumbers.GetSupportedRegions()[o.Region]:
+	case !KnownRegion(o.Region):
 		return "", PhoneBadCountry
 	}
 	return o.Region, nil

@@ -136,6 +136,17 @@ func (i *Identity) Key() ed25519.PrivateKey { return i.key }
 // Expires returns when the TLS certificate ends.
 func (i *Identity) Expires() time.Time { return i.cert.Leaf.NotAfter }
 
+// Check refuses an identity that no peer would accept now: its TLS certificate, or
+// its own, is over or begins later. The error wraps ErrUntimely.
+func (i *Identity) Check(now time.Time) error {
+	for _, c := range []*x509.Certificate{i.cert.Leaf, i.root} {
+		if err := timely(c, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Format prints the id, which is public, whatever the verb.
 func (i *Identity) Format(f fmt.State, _ rune) { fmt.Fprint(f, i.ID().String()) }
 

@@ -82,10 +82,29 @@ func Named(state tls.ConnectionState) (ID, error) {
 	return idOf(public), nil
 }
 
+// ErrNone says that a certificate is none of a company's identity.
+var ErrNone = errors.New("identity: not a company's certificate")
+
+// ErrUntimely says that a certificate is over, or begins later, by this machine's
+// clock.
+var ErrUntimely = errors.New("identity: the certificate is not valid at this time")
+
 var (
-	errChain  = errors.New("identity: want a certificate and the identity that issued it")
-	errIssuer = errors.New("identity: the issuing key is not an Ed25519 identity")
+	errChain  = fmt.Errorf("%w: want one and the identity that issued it", ErrNone)
+	errIssuer = fmt.Errorf("%w: the issuing key is not an Ed25519 identity", ErrNone)
 )
+
+// timely refuses a certificate whose time is over or still to come.
+func timely(c *x509.Certificate, now time.Time) error {
+	switch {
+	case now.After(c.NotAfter):
+		return fmt.Errorf("%w: it ran out on %s", ErrUntimely, c.NotAfter.UTC().Format(time.DateTime))
+	case now.Before(c.NotBefore):
+		return fmt.Errorf("%w: it begins on %s, and this machine's clock says %s",
+			ErrUntimely, c.NotBefore.UTC().Format(time.DateTime), now.UTC().Format(time.DateTime))
+	}
+	return nil
+}
 
 // identify checks that the chain is a TLS certificate issued by an identity,
 // and says by which.
@@ -97,6 +116,11 @@ func identify(chain []*x509.Certificate, now time.Time) (ID, ed25519.PublicKey, 
 	public, ok := root.PublicKey.(ed25519.PublicKey)
 	if !ok {
 		return ID{}, nil, errIssuer
+	}
+	for _, c := range chain {
+		if err := timely(c, now); err != nil {
+			return ID{}, nil, err
+		}
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(root)

@@ -117,6 +117,9 @@ func New(c Config) (*Server, error) {
 	if c.Logs == "" {
 		c.Logs = LogsDir(c.Dir)
 	}
+	if err := c.Identity.Check(time.Now()); err != nil {
+		return nil, fmt.Errorf("server: this company's own identity: %w", err)
+	}
 	// Before anything: what is found unfinished may be another server's, at work.
 	if err := c.Store.Reserve(context.Background()); err != nil {
 		return nil, err

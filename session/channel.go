@@ -209,7 +209,7 @@ func (c *channel) send(ctx context.Context, f psi.Frame) error {
 	select {
 	case err := <-c.sent:
 		if err != nil {
-			return c.why(fmt.Errorf("%w while sending %v: %w", ErrBroken, f.Type, err))
+			return c.why(fmt.Errorf("%w while sending %v: %v", ErrBroken, f.Type, status.Code(err)))
 		}
 		c.lastSent += uint64(len(f.Body))
 		return nil

@@ -3,9 +3,7 @@ package main
 import (
 	"errors"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
+	"github.com/overlap-psi/overlap/audience"
 	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/client"
 	"github.com/overlap-psi/overlap/identity"
@@ -36,12 +34,30 @@ var hints = map[uint8]string{
 	busy:             "the platform runs as many sessions as it may; try again in a few minutes",
 }
 
+// obstacleHints say what to do about a platform that can't be reached.
+var obstacleHints = map[client.Obstacle]string{
+	client.Refused:    "is `overlap serve` running there, and is the port right?",
+	client.NoHost:     "check the host's name in --platform, and this machine's DNS",
+	client.NoRoute:    "check this machine's network and the address in --platform",
+	client.Silent:     "check the address in --platform, and that no firewall is between; then try again",
+	client.NotTLS:     "check host and port in --platform with the platform: TLS has to end in `overlap serve` itself, not in a proxy before it",
+	client.NotOverlap: "check host and port in --platform with the platform: TLS has to end in `overlap serve` itself, not in a proxy before it",
+	client.Untimely:   "if this machine's clock is right, the platform has to renew its certificate with: overlap keygen --renew, and to start its server again",
+	client.TurnedAway: "ask the platform whether its partners file has the id that `overlap keygen` printed for you, and whether its clock is right",
+	client.Another:    "compare --peer with the id that `overlap keygen` printed for the platform; nothing was sent",
+	client.HungUp:     "check host and port in --platform; a platform that has too many connections closes them, too: then try again in a minute",
+	client.Other:      "check the address in --platform, and ask the platform whether its server runs",
+}
+
 // advice returns what to do about an error, or "".
 func advice(err error) string {
 	var h hinted
+	var unreachable *client.UnreachableError
 	switch {
 	case errors.As(err, &h):
 		return h.hint
+	case errors.As(err, &unreachable):
+		return obstacleHints[unreachable.Obstacle]
 	case errors.Is(err, identity.ErrUnknown):
 		return hints[notAuthenticated]
 	case errors.Is(err, audit.ErrWitnesses):
@@ -52,8 +68,6 @@ func advice(err error) string {
 		return "the policy was changed after it was signed; if both companies agree to the change, remove the .sig file and sign again"
 	case errors.Is(err, store.ErrReserved):
 		return "stop that server first; a store has one at a time, and other commands may use it meanwhile"
-	case status.Code(err) == codes.Unavailable:
-		return "is the platform serving at that address, and does its partners file have the id that `overlap keygen` printed for you?"
 	case errors.Is(err, session.ErrBroken):
 		return "the connection was lost, and could not be made again if a session had begun; check the network and match again: nothing was charged twice"
 	}
@@ -67,7 +81,8 @@ type refusedError struct{ error }
 // the command line.
 func exitStatus(err error) int {
 	var usage usageError
-	if errors.As(err, &usage) {
+	var header *audience.HeaderError
+	if errors.As(err, &usage) || errors.As(err, &header) && header.Problem <= audience.UnknownColumn { // of --column
 		return exitUsage
 	}
 	var refused refusedError

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/overlap-psi/overlap/identity"
 )
@@ -28,6 +29,16 @@ func (c *keygenCommand) Run() error {
 	}
 	fmt.Println(i.ID())
 	return nil
+}
+
+// loadIdentity loads the identity in dir, for work with others: its certificate must
+// be valid.
+func loadIdentity(dir string) (*identity.Identity, error) {
+	i, err := identity.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	return i, hint(i.Check(time.Now()), "check this machine's clock; if it is right, renew the certificate with: overlap keygen --renew --out %s", dir)
 }
 
 func (c *keygenCommand) renew() error {

@@ -49,7 +49,7 @@ type ledgerImport struct {
 	storeFlag
 	termsFlags
 	File    string   `arg:"" help:"CSV or TSV, plain, gzip or zstd, with the columns account_id,kind,value,purpose,status,jurisdiction,collected_at and what else is known: source,ads_switch,basis,notice,surface,reference,tc_string,gpp_string,gpp_sid,us_privacy,gpc,opt_out,label; - is standard input."`
-	Region  string   `help:"Country of phone numbers written without one, such as US or FR."`
+	Region  country  `help:"Country of phone numbers written without one, such as US or FR."`
 	Profile []string `default:"email.uid2-1,phone.e164-1" help:"How values are normalised, and how hashed ones were; several profiles of a kind make a value matchable under each."`
 	JSON    bool     `help:"Report as JSON."`
 }
@@ -61,7 +61,7 @@ type imported struct {
 }
 
 func (c *ledgerImport) Run(ctx context.Context) (err error) {
-	o := ledger.Options{Region: c.Region}
+	o := ledger.Options{Region: string(c.Region)}
 	if err := c.override(&o.Terms); err != nil {
 		return err
 	}

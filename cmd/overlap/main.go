@@ -11,12 +11,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // Exit statuses. They are part of the interface.
@@ -71,12 +71,31 @@ func run(args []string) int {
 	if exited >= 0 { // --help
 		return exited
 	}
+	if err == nil {
+		err = once(call)
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "overlap: error: %v\n", err)
 		fmt.Fprintln(os.Stderr, "overlap: hint: overlap --help lists the commands, overlap COMMAND --help their flags")
 		return exitUsage
 	}
 	return report(call.Run())
+}
+
+// once refuses a flag of one value that is given twice. The parser takes the last of
+// them, but of the names of files the first.
+func once(call *kong.Context) error {
+	given := map[*kong.Flag]bool{}
+	for _, p := range call.Path {
+		switch {
+		case p.Flag == nil || p.Flag.IsCumulative():
+		case given[p.Flag]:
+			return fmt.Errorf("%s is given twice: which of the two is meant?", "--"+p.Flag.Name)
+		default:
+			given[p.Flag] = true
+		}
+	}
+	return nil
 }
 
 // version is what the Go toolchain knows of this build.
@@ -124,10 +143,13 @@ func report(err error) int {
 	return exitStatus(err)
 }
 
-// plain leaves out what gRPC wraps around a connection's failure.
+// packages are the names that errors of this module begin with, which say
+// something to whoever reads its code.
+var packages = regexp.MustCompile(`(^|: )(?:(?:audience|audit|client|consent|dossier|epoch|evidence|identifier|identity|inquiry|ledger|logbook|policy|psi|publication|receipt|release|server|session|sheet|signal|store|table): )+`)
+
+// plain is an error as a person reads it: in one line, without the packages it has
+// come through.
 func plain(err error) string {
-	if s, ok := status.FromError(err); ok && s.Code() == codes.Unavailable {
-		return fmt.Sprintf("the platform cannot be reached: %s", s.Message())
-	}
-	return err.Error()
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	return packages.ReplaceAllString(text, "$1")
 }

@@ -32,6 +32,9 @@ func TestScripts(t *testing.T) {
 			"hangup":   hangUp,
 			"gen":      generate,
 			"long":     long,
+
+			"listen":      listenAs,
+			"certificate": certificate,
 		},
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/overlap-psi/overlap/client"
 	"github.com/overlap-psi/overlap/identity"
 	"github.com/overlap-psi/overlap/policy"
+	"github.com/overlap-psi/overlap/session"
 )
 
 type matchCommand struct {
@@ -34,7 +35,7 @@ type matchCommand struct {
 }
 
 func (c *matchCommand) Run(ctx context.Context) error {
-	i, err := identity.Load(c.Identity)
+	i, err := loadIdentity(c.Identity)
 	if err != nil {
 		return err
 	}
@@ -46,10 +47,7 @@ func (c *matchCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.check(agreed.Policy); err != nil {
-		return err
-	}
-	if err := c.name(); err != nil {
+	if err := c.before(i.ID(), peer, agreed.Policy); err != nil {
 		return err
 	}
 	list, err := c.list(c.File, agreed.Policy)
@@ -68,11 +66,16 @@ func (c *matchCommand) Run(ctx context.Context) error {
 	if c.DryRun {
 		return c.dryRun(list, conf)
 	}
+	receipt, err := promise(c.Receipt)
+	if err != nil {
+		return fmt.Errorf("write receipt: %w", err)
+	}
+	defer receipt.drop()
 	report, err := c.match(ctx, list, conf)
 	p.done()
 	if report != nil && report.Receipt != nil {
-		if e := os.WriteFile(c.Receipt, report.Receipt.Bytes(), 0o600); e != nil {
-			err = errors.Join(err, fmt.Errorf("write receipt: %w", e))
+		if e := receipt.keep(report.Receipt.Bytes()); e != nil {
+			err = errors.Join(err, hint(fmt.Errorf("write receipt: %w", e), "the platform has the same receipt: it writes it with overlap receipt export %s", report.Session))
 		}
 	}
 	if err != nil {
@@ -87,6 +90,8 @@ func (c *matchCommand) name() error {
 	switch fills := c.mode().FillsAudience(); {
 	case fills && c.Audience == "":
 		return usageError{errors.New("--audience is required: the platform fills an audience in this mode")}
+	case fills && !session.ValidAudience(c.mode(), c.Audience):
+		return usageError{errors.New("--audience: a name is 1 to 64 of a-z 0-9 . _ -")}
 	case !fills && c.Audience != "":
 		return usageError{errors.New("--audience: in a-learns the platform fills no audience")}
 	case !fills:

@@ -13,9 +13,9 @@ import (
 )
 
 type normalizeCommand struct {
-	Profile string `required:"" help:"Rule of normalisation: email.uid2-1, email.google-1, email.plain-1, phone.e164-1, phone.digits-1 or hash.sha256."`
-	Region  string `help:"Country of phone numbers written without one, such as US or FR."`
-	File    string `arg:"" optional:"" default:"-" help:"File with one value a line; - is standard input."`
+	Profile string  `required:"" help:"Rule of normalisation: email.uid2-1, email.google-1, email.plain-1, phone.e164-1, phone.digits-1 or hash.sha256."`
+	Region  country `help:"Country of phone numbers written without one, such as US or FR."`
+	File    string  `arg:"" optional:"" default:"-" help:"File with one value a line; - is standard input."`
 }
 
 // normalized is one line of output.
@@ -37,7 +37,7 @@ func (c *normalizeCommand) Run() error {
 	}
 	defer closeFile()
 	out := bufio.NewWriter(os.Stdout)
-	if err := normalizeLines(out, in, profile, identifier.Options{Region: c.Region}); err != nil {
+	if err := normalizeLines(out, in, profile, identifier.Options{Region: string(c.Region)}); err != nil {
 		return err
 	}
 	return out.Flush()

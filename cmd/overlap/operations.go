@@ -80,13 +80,9 @@ func (o *operations) certificate(until time.Time) {
 	}).Set(float64(until.Unix()))
 }
 
-// serve answers on an address until the function it returns is called. Readiness
+// serve answers on a listener until the function it returns is called. Readiness
 // is what gRPC's health service says, which goes before a stop.
-func (o *operations) serve(address string, health healthpb.HealthServer) (stop func() error, err error) {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("operations: %w", err)
-	}
+func (o *operations) serve(l net.Listener, health healthpb.HealthServer) (stop func() error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -107,7 +103,7 @@ func (o *operations) serve(address string, health healthpb.HealthServer) (stop f
 			err = errors.Join(err, served)
 		}
 		return err
-	}, nil
+	}
 }
 
 // tracing returns the server's options that export a trace of each call, if the

@@ -42,13 +42,23 @@ type serveCommand struct {
 }
 
 func (c *serveCommand) Run(ctx context.Context) (err error) {
-	i, err := identity.Load(c.Identity)
+	i, err := loadIdentity(c.Identity)
 	if err != nil {
 		return err
 	}
 	partners, err := c.partners(i.ID())
 	if err != nil {
 		return err
+	}
+	if err := checkListen("--listen", c.Listen); err != nil {
+		return err
+	}
+	var private net.Listener
+	if c.Operations != "" {
+		if private, err = listen("--operations", c.Operations); err != nil {
+			return err
+		}
+		defer private.Close() // again, if it was served
 	}
 	db, err := c.create(ctx)
 	if err != nil {
@@ -77,12 +87,8 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.Operations != "" {
-		stop, refused := o.serve(c.Operations, p.health)
-		if refused != nil {
-			p.grpc.Stop()
-			return refused
-		}
+	if private != nil {
+		stop := o.serve(private, p.health)
 		defer func() { err = errors.Join(err, stop()) }()
 	}
 	hangup := make(chan os.Signal, 1)
@@ -163,14 +169,14 @@ type platform struct {
 
 // startPlatform listens and serves: the Match service and gRPC's health service,
 // on one port, to partners only.
-func startPlatform(listen string, c server.Config, extra ...grpc.ServerOption) (*platform, error) {
+func startPlatform(at string, c server.Config, extra ...grpc.ServerOption) (*platform, error) {
 	s, err := server.New(c)
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", listen)
+	l, err := listen("--listen", at)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, err
 	}
 	p := &platform{
 		server: s,

@@ -14,7 +14,7 @@ import (
 
 // listFlags say how a customer file is read.
 type listFlags struct {
-	Region      string            `help:"Country of phone numbers written without one, such as US or FR."`
+	Region      country           `help:"Country of phone numbers written without one, such as US or FR."`
 	Column      map[string]string `placeholder:"NAME=ROLE" help:"What a column is, where its header does not say; the name or the number of the column. May be repeated."`
 	Suppress    []string          `type:"existingfile" placeholder:"FILE" help:"People who must not be matched, whatever else is true: a file of one column of e-mails, phones or hashes, or one with a header. May be repeated."`
 	ListConsent string            `enum:"granted,none" default:"granted" help:"What holds for a file without consent columns: granted (you attest consent for the whole list, as the policy asks of you) or none."`
@@ -24,7 +24,7 @@ type listFlags struct {
 func (f *listFlags) options(p *policy.Policy) audience.Options {
 	rule := p.Rule()
 	o := audience.Options{
-		Region: f.Region, Columns: f.Column, Rule: rule, Suppressed: f.Suppress,
+		Region: string(f.Region), Columns: f.Column, Rule: rule, Suppressed: f.Suppress,
 		Terms:  signal.Terms{Vendor: int(p.Consent.TCFVendor)},
 		MaxAge: rule.MaxAge, AdmitUSUnknown: p.Consent.AdmitUSUnknown, DefaultGranted: p.Consent.DefaultGranted,
 	}
