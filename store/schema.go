@@ -11,10 +11,7 @@ import (
 	"time"
 )
 
-var (
-	errNewer       = errors.New("store: made by a newer version of this program")
-	errDevelopment = errors.New("store: made by a version of this program that was never released; make a new one and import the ledger again")
-)
+var errDevelopment = errors.New("store: made by a version of this program that was never released; make a new one and import the ledger again")
 
 // schema has a file for each version, in the words of SQLite, but for NEVER
 // CHANGED. A file is never changed once a release has it.
@@ -35,7 +32,7 @@ func (d *DB) migrate(ctx context.Context) error {
 			return err
 		}
 		if applied > len(files) {
-			return errNewer
+			return ErrNewer
 		}
 		if applied == 0 && d.dialect.before != "" {
 			if _, err := tx.ExecContext(ctx, d.dialect.before); err != nil {

@@ -43,6 +43,9 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if path == "" || path == ":memory:" {
 		return nil, errPath
 	}
+	if err := checkFile(ctx, path); err != nil {
+		return nil, err
+	}
 	if err := private(path); err != nil {
 		return nil, err
 	}
@@ -56,7 +59,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := private(path + "-shm"); err != nil {
 		return nil, err
 	}
-	escaped := strings.ReplaceAll(url.QueryEscape(path), "+", "%20")
+	escaped := escape(path)
 	name := "file:" + escaped + "?modeof=" + escaped + "&"
 	write, err := sql.Open("sqlite3", name+writePragmas)
 	if err != nil {
@@ -165,3 +168,22 @@ func refuseDevelopment(ctx context.Context, db *sql.DB) error {
 	}
 	return nil
 }
+
+// refuseForeign refuses another program's database, without a file beside it or a
+// lock on it. What is not in the file yet, but in its log, it does not see: what
+// looks empty is let pass.
+func refuseForeign(ctx context.Context, path string) error {
+	db, err := sql.Open("sqlite3", "file:"+escape(path)+"?mode=ro&immutable=1")
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	defer db.Close()
+	var tables, ours int
+	err = db.QueryRowContext(ctx, `SELECT COUNT(*), COUNT(*) FILTER (WHERE name IN ('schema_versions', 'migrations', 'audiences_ready')) FROM sqlite_schema`).Scan(&tables, &ours)
+	if err == nil && tables > 0 && ours == 0 {
+		return fmt.Errorf("%w: %s is another program's database", ErrForeign, path)
+	}
+	return nil // an error here may be a writer's at work; the store's own connection will tell
+}
+
+func escape(path string) string { return strings.ReplaceAll(url.QueryEscape(path), "+", "%20") }

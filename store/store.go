@@ -22,6 +22,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Errors on which a caller decides.
@@ -168,6 +170,9 @@ func wrap(what string, err error) error {
 		return err
 	case errors.Is(err, sql.ErrNoRows):
 		return ErrNotFound
+	}
+	if e := new(pgconn.ConnectError); errors.As(err, &e) {
+		return unconnected(e)
 	}
 	return fmt.Errorf("store: %s: %w", what, withoutValues(err))
 }

@@ -282,7 +282,7 @@ func TestNewerStoreIsRefused(t *testing.T) {
 		if _, err := open(t, url).write.Exec(`INSERT INTO schema_versions (version, applied) VALUES (1000, 0)`); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(t.Context(), url); !errors.Is(err, errNewer) {
+		if _, err := Open(t.Context(), url); !errors.Is(err, ErrNewer) {
 			t.Errorf("%v", err)
 		}
 	})

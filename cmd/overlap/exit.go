@@ -66,6 +66,18 @@ func advice(err error) string {
 		return "nothing left this machine; the policy refuses small lists (hygiene.small_list)"
 	case errors.Is(err, policy.ErrOther):
 		return "the policy was changed after it was signed; if both companies agree to the change, remove the .sig file and sign again"
+	case errors.Is(err, store.ErrForeign):
+		return "correct --store: sqlite:PATH names the store's own file, which `overlap ledger import` makes if there is none"
+	case errors.Is(err, store.ErrNewer):
+		return "use the version of overlap that made it, or a later one; nothing was changed"
+	case errors.Is(err, store.ErrNoDirectory):
+		return "correct --store, or make the directory first"
+	case errors.Is(err, store.ErrUnreachable):
+		return "is PostgreSQL running there, and are host, port and sslmode in --store right?"
+	case errors.Is(err, store.ErrNotLetIn):
+		return "check the user in --store, and the password in PGPASSWORD or ~/.pgpass"
+	case errors.Is(err, store.ErrNoDatabase):
+		return "correct --store, or make the database with: createdb NAME"
 	case errors.Is(err, store.ErrReserved):
 		return "stop that server first; a store has one at a time, and other commands may use it meanwhile"
 	case errors.Is(err, session.ErrBroken):

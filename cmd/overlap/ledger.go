@@ -31,6 +31,17 @@ type storeFlag struct {
 	Store string `required:"" placeholder:"URL" help:"The platform's store: sqlite:PATH or postgres://USER@HOST/DATABASE, with the password in PGPASSWORD or ~/.pgpass."`
 }
 
+// Validate is called by the parser.
+func (f storeFlag) Validate() error {
+	switch scheme, rest, _ := strings.Cut(f.Store, ":"); {
+	case scheme == "sqlite" && rest != "", strings.HasPrefix(f.Store, "postgres://"), strings.HasPrefix(f.Store, "postgresql://"):
+		return nil
+	case strings.Contains(f.Store, "@"): // it may hold a password
+		return errors.New("--store is no store's URL: write sqlite:PATH or postgres://USER@HOST/DATABASE")
+	}
+	return fmt.Errorf("--store %q is no store's URL: write sqlite:PATH or postgres://USER@HOST/DATABASE", f.Store)
+}
+
 // open opens the store, which has to be there: a slip of the pen must not make
 // another, with nobody in it.
 func (f storeFlag) open(ctx context.Context) (*store.DB, error) {
