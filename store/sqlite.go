@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver" // registers "sqlite3"
@@ -69,7 +70,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	if err := refuseDevelopment(ctx, write); err != nil {
+	if err := connect(ctx, write); err != nil {
 		return nil, errors.Join(err, write.Close(), read.Close())
 	}
 	d, err := newDB(ctx, sqlite, write, read)
@@ -154,6 +155,26 @@ func realPath(path string) (string, error) {
 		return "", err
 	}
 	return filepath.Abs(path)
+}
+
+// busyTime is how long one process waits for another's transaction, as the
+// busy_timeout above says.
+const busyTime = 30 * time.Second
+
+// connect makes the first connection. Two that turn a new file to its log at once
+// get in each other's way, and SQLite's own patience does not cover that.
+func connect(ctx context.Context, write *sql.DB) error {
+	for deadline := time.Now().Add(busyTime); ; {
+		err := refuseDevelopment(ctx, write)
+		if !errors.Is(err, sqlite3.BUSY) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // refuseDevelopment refuses a file from before the first release, whose facts say
