@@ -38,11 +38,15 @@ const (
 // Manifest returns the copy's.
 func (c *Copy) Manifest() *Manifest { return c.m }
 
+// errLeft says that what an earlier Fetch had left is damaged, or may be.
+var errLeft = errors.New("publication: no table comes of what an earlier download has left")
+
 // Fetch returns the copy of the manifest's table in dir, whose name there is the
 // manifest's hash. What is missing comes from shards, which is asked for the bodies
 // from one shard on: the one after those that an earlier Fetch had got, before it
 // was broken off. The table's order, size and root are checked before it counts,
-// once. A copy that has changed since is fetched again, if that can be told from
+// once; with what was left and without it, since a disk may be at fault and not the
+// source. A copy that has changed since is fetched again, if that can be told from
 // its sums; else Match notices.
 func Fetch(ctx context.Context, dir string, m *Manifest, shards func(first int) iter.Seq2[[]byte, error], progress func(done, total uint64)) (*Copy, error) {
 	c := &Copy{m: m, path: Path(dir, m.Hash())}
@@ -57,21 +61,14 @@ func Fetch(ctx context.Context, dir string, m *Manifest, shards func(first int) 
 		return nil, err
 	}
 	part := c.path + unfinished
-	if err := os.MkdirAll(part, 0o700); err != nil {
-		return nil, fmt.Errorf("publication: %w", err)
+	err := c.fetch(ctx, part, shards, progress)
+	if errors.Is(err, errLeft) {
+		if err := os.RemoveAll(part); err != nil {
+			return nil, fmt.Errorf("publication: %w", err)
+		}
+		err = c.fetch(ctx, part, shards, progress)
 	}
-	if err := m.write(part); err != nil {
-		return nil, err
-	}
-	k, err := newKeeper(part, m)
 	if err != nil {
-		return nil, err
-	}
-	defer k.close()
-	if err := c.download(ctx, newReader(m, k.pages), part, shards, progress); err != nil {
-		return nil, err
-	}
-	if err := k.finish(); err != nil {
 		return nil, err
 	}
 	if err := os.Rename(part, c.path); err != nil {
@@ -83,9 +80,32 @@ func Fetch(ctx context.Context, dir string, m *Manifest, shards func(first int) 
 	return c, errors.Join(c.tidy(), syncDir(dir))
 }
 
+// fetch makes a directory that has all of a copy.
+func (c *Copy) fetch(ctx context.Context, part string, shards func(first int) iter.Seq2[[]byte, error], progress func(done, total uint64)) error {
+	if err := os.MkdirAll(part, 0o700); err != nil {
+		return fmt.Errorf("publication: %w", err)
+	}
+	if err := c.m.write(part); err != nil {
+		return err
+	}
+	k, err := newKeeper(part, c.m)
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	if err := c.download(ctx, newReader(c.m, k.pages), part, shards, progress); err != nil {
+		return err
+	}
+	return k.finish()
+}
+
 func (c *Copy) download(ctx context.Context, r *reader, part string, shards func(first int) iter.Seq2[[]byte, error], progress func(done, total uint64)) error {
 	if err := r.resume(part); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errLeft, err)
+	}
+	wrong := func(err error) error { return err }
+	if r.shards.Next() > 0 {
+		wrong = func(err error) error { return fmt.Errorf("%w: %w", errLeft, err) }
 	}
 	for b, err := range shards(r.shards.Next()) {
 		if err == nil {
@@ -96,7 +116,7 @@ func (c *Copy) download(ctx context.Context, r *reader, part string, shards func
 		}
 		at := r.shards.Next()
 		if err := r.take(b); err != nil {
-			return err
+			return wrong(err)
 		}
 		if err := write(filepath.Join(part, shardsName(at)), b); err != nil {
 			return err
@@ -104,11 +124,12 @@ func (c *Copy) download(ctx context.Context, r *reader, part string, shards func
 		_, done := r.hash.Root()
 		progress(done, c.m.Entries)
 	}
-	if err := r.complete(); err != nil {
-		// All of it came, and it is not the table: nothing of it is worth keeping.
-		return discard(part, r.shards.Next() == table.Shards, err)
+	err := r.complete()
+	if err == nil || r.shards.Next() < table.Shards {
+		return err
 	}
-	return nil
+	// All of it came, and it is not the table: nothing of it is worth keeping.
+	return wrong(discard(part, true, err))
 }
 
 // tidy removes what only the download needed.
@@ -296,7 +317,7 @@ func (r *reader) resume(path string) error {
 			err = r.take(b)
 		}
 		if err != nil {
-			return discard(path, true, err)
+			return err
 		}
 	}
 }
