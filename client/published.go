@@ -33,6 +33,10 @@ var ErrNoTables = fmt.Errorf("client: no tables are published for this policy, s
 var ErrTableOver = errors.New("client: the platform does not answer under this table any more; match again to fetch its next one " +
 	"(a directory that tables come from has to have it)")
 
+// ErrDownload says that the connection broke while a published table came. What had
+// come is kept: the next match fetches the rest.
+var ErrDownload = errors.New("client: the download of the platform's table broke off")
+
 // source is where a published table comes from: its manifest with what proves that
 // it is in the log, and the bodies of its shards from one on.
 type source struct {
@@ -190,6 +194,8 @@ func (d *download) frame(want psi.FrameType, seq uint32) (*ampsiv1.Frame, error)
 	switch {
 	case errors.Is(err, io.EOF) && want == psi.FrameShards:
 		return nil, io.EOF
+	case err != nil && want == psi.FrameShards:
+		return nil, fmt.Errorf("%w: %w: %v", ErrDownload, session.ErrBroken, status.Code(err))
 	case err != nil:
 		return nil, fmt.Errorf("client: the table's download: %w: %v", session.ErrBroken, status.Code(err))
 	case f.GetType() == uint32(psi.FrameAbort) && len(f.GetBody()) == 1:

@@ -111,7 +111,7 @@ func newSite(t *testing.T, url string, random *rand.Rand) *site {
 		s.ids[company] = strings.TrimSpace(s.run("keygen", "--out", s.path(company), "--name", company))
 	}
 	document := policy.Default().Bytes()
-	for _, line := range []string{"release_step = 1", "max_releases = 1000", `modes = ["P_LEARNS", "A_LEARNS", "MUTUAL_A", "MUTUAL_P"]`} {
+	for _, line := range []string{"release_step = 1", "max_releases = 1000", "witnesses = 0", `modes = ["P_LEARNS", "A_LEARNS", "MUTUAL_A", "MUTUAL_P"]`} {
 		name, _, _ := strings.Cut(line, " ")
 		document = regexp.MustCompile(`(?m)^`+name+` += .*$`).ReplaceAll(document, []byte(line))
 	}
@@ -211,7 +211,7 @@ func (s *site) anyMode() string {
 	return crashModes[s.random.IntN(len(crashModes))]
 }
 
-func (s *site) match(mode string) *process {
+func (s *site) match(mode string, more ...string) *process {
 	s.sessions++
 	name := fmt.Sprintf("audience-%d", s.sessions)
 	args := []string{"match", s.path("customers.csv"), "--platform", s.address, "--mode", mode, "--identity", s.path("advertiser"), "--peer", s.ids["platform"],
@@ -219,7 +219,7 @@ func (s *site) match(mode string) *process {
 	if mode != "a-learns" {
 		args = append(args, "--audience", name)
 	}
-	return s.launch(args...)
+	return s.launch(append(args, more...)...)
 }
 
 // crash lets a session or two begin, kills somebody, and checks what is left. The

@@ -80,6 +80,8 @@ func advice(err error) string {
 		return "correct --store, or make the database with: createdb NAME"
 	case errors.Is(err, store.ErrReserved):
 		return "stop that server first; a store has one at a time, and other commands may use it meanwhile"
+	case errors.Is(err, client.ErrDownload):
+		return "check the network and match again: what has come of the table is kept, and the rest is fetched"
 	case errors.Is(err, session.ErrBroken):
 		return "the connection was lost, and could not be made again if a session had begun; check the network and match again: nothing was charged twice"
 	}
