@@ -46,7 +46,7 @@ var rows = []row{
 	{pkg: "proto/overlap", tree: true},
 	{pkg: "proto", tree: true, imports: []string{"proto/ampsi/v1/body"}},
 	{pkg: "psi", imports: []string{"internal/input", "internal/merkle", "internal/ristretto", "internal/sha512x8"}},
-	{pkg: "consent", imports: []string{"identifier", "internal/input", "internal/merkle"}},
+	{pkg: "consent", imports: []string{"identifier", "internal/input", "internal/merkle", "internal/sha256x16"}},
 	{pkg: "consent/signal", imports: []string{"consent"}},
 	{pkg: "policy", imports: []string{"consent", "identifier", "psi", "release"}},
 	{pkg: "table", imports: []string{"internal/pending", "psi"}},
@@ -245,7 +245,7 @@ func TestWhoMayImport(t *testing.T) {
 	for pkg, want := range map[string][]string{
 		"internal/input":     {"psi", "consent"},
 		"internal/ristretto": {"psi", "bench"},
-		"internal/sha256x16": {"internal/merkle"},
+		"internal/sha256x16": {"internal/merkle", "consent"},
 		"internal/sha512x8":  {"psi"},
 		"server":             {"cmd"},
 		"client":             {"cmd"},

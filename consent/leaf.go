@@ -2,7 +2,6 @@ package consent
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"log/slog"
@@ -23,7 +22,8 @@ const (
 // hash, account. lineLen is that of its line, with the number of its fact and the
 // leaf.
 const (
-	leafLen = 32 + 32 + 1 + 32 + 32
+	saltLen = 32
+	leafLen = saltLen + 32 + 1 + 32 + 32
 	hashAt  = leafLen + 8
 	lineLen = hashAt + 32
 )
@@ -47,12 +47,9 @@ func (l *line) kept() *[32]byte       { return (*[32]byte)(l[hashAt:]) } // hash
 func (l *line) isPad() bool { return l.class() == 0 }
 
 // hash returns leaf_i or pad_i of PROTOCOL.md §10.
-func (l *line) hash() [32]byte {
-	var scratch [len(leafDST) + leafLen]byte
-	if l.isPad() {
-		return sha256.Sum256(append(append(scratch[:0], padDST...), l.salt()[:]...))
-	}
-	return sha256.Sum256(append(append(scratch[:0], leafDST...), l[:leafLen]...))
+func (l *line) hash() (hash [32]byte) {
+	hashLines(hash[:], l[:])
+	return hash
 }
 
 // compare orders leaves by (account handle, class, h).
@@ -66,68 +63,10 @@ func (l *line) compare(m *line) int {
 	return bytes.Compare(l.sum()[:], m.sum()[:])
 }
 
-// newLine returns the line of an admitted record in the snapshot of the given
-// id. Its salt is
-//
-//	HMAC-SHA-256(record's secret, "AMPSI-V01-salt" ‖ id(32) ‖ account(32) ‖ I2OSP(class,1) ‖ h(32))
-//
-// so that erasing the record, and with it the secret, closes its leaf in every
-// snapshot there ever was.
-func newLine(id *[32]byte, rec *Record) line {
-	recordHash := rec.Hash()
-	l := unsalted(rec.Class, &rec.Sum, &recordHash, &rec.Account)
-	binary.BigEndian.PutUint64(l[leafLen:], rec.Fact)
-
-	var scratch [len(saltDST) + 32 + 32 + 1 + 32]byte
-	b := append(scratch[:0], saltDST...)
-	b = append(b, id[:]...)
-	b = append(b, rec.Account[:]...)
-	b = append(b, byte(rec.Class))
-	b = append(b, rec.Sum[:]...)
-	*l.salt() = mac(&rec.Secret, b)
-	return l
-}
-
 func unsalted(class identifier.Class, sum, recordHash *[32]byte, account *Handle) (l line) {
 	*l.sum(), *l.recordHash(), *l.account() = *sum, *recordHash, *account
 	l[64] = byte(class)
 	return l
-}
-
-// newPad returns the line of pad leaf i. Its salt is
-//
-//	HMAC-SHA-256(id, "AMPSI-V01-pad-salt" ‖ I2OSP(i,8))
-func newPad(id *[32]byte, i uint64) line {
-	var l line
-	var scratch [len(padSaltDST) + 8]byte
-	b := append(scratch[:0], padSaltDST...)
-	*l.salt() = mac(id, binary.BigEndian.AppendUint64(b, i))
-	return l
-}
-
-// maxMAC is the longest message that mac takes, in bytes.
-const maxMAC = 128
-
-// mac is HMAC-SHA-256 (RFC 2104) of a short message under a 32-byte key: what
-// crypto/hmac computes, without its five allocations a leaf.
-func mac(key *[32]byte, message []byte) [32]byte {
-	if len(message) > maxMAC {
-		panic("consent: message too long for mac")
-	}
-	const block = sha256.BlockSize
-	var inner [block + maxMAC]byte
-	var outer [block + sha256.Size]byte
-	for i := range block {
-		inner[i], outer[i] = 0x36, 0x5c
-	}
-	for i, k := range key {
-		inner[i] ^= k
-		outer[i] ^= k
-	}
-	n := copy(inner[block:], message)
-	digest := sha256.Sum256(inner[:block+n])
-	copy(outer[block:], digest[:])
-	return sha256.Sum256(outer[:])
 }
 
 // Leaf is one line of a Snapshot: an eligible identifier of one account, or a

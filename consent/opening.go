@@ -13,14 +13,30 @@ import "github.com/overlap-psi/overlap/identifier"
 // whether it is, the hash says, compared with the leaf that the session keeps.
 func OpenLeaf(rec *Record, snapshotID *[32]byte) (salt, leaf [32]byte) {
 	l := newLine(snapshotID, rec)
-	return *l.salt(), l.hash()
+	return *l.salt(), *l.kept()
 }
 
 // OpenPad returns the salt and the hash of the pad at position i in the snapshot
 // with this id.
 func OpenPad(snapshotID *[32]byte, i uint64) (salt, leaf [32]byte) {
 	l := newPad(snapshotID, i)
-	return *l.salt(), l.hash()
+	return *l.salt(), *l.kept()
+}
+
+// newLine returns the line of an admitted record in the snapshot of the given id.
+func newLine(id *[32]byte, rec *Record) line {
+	b := newBatch(1)
+	b.addLeaf(id, rec)
+	b.seal()
+	return *b.line(0)
+}
+
+// newPad returns the line of pad leaf i in the snapshot of the given id.
+func newPad(id *[32]byte, i uint64) line {
+	b := newBatch(1)
+	b.addPad(id, i)
+	b.seal()
+	return *b.line(0)
 }
 
 // LeafHash returns leaf_i of PROTOCOL.md §10 from its parts: sum is h of the

@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
-	"github.com/overlap-psi/overlap/identifier"
 	"github.com/overlap-psi/overlap/internal/input"
 	"github.com/overlap-psi/overlap/internal/merkle"
 )
@@ -65,19 +64,22 @@ var (
 // is over. With the same ledger, moment and id it can be written again, but for
 // the records that have been erased since.
 func WriteSnapshot(w io.Writer, id *[32]byte, rule Rule, at time.Time, pad func(leaves uint64) uint64, ledger iter.Seq2[Record, error]) (root tlog.Hash, leaves, size uint64, err error) {
-	s := &snapshotWriter{w: bufio.NewWriterSize(w, bufferLen), id: id, facts: sha256.New()}
+	s := &snapshotWriter{w: bufio.NewWriterSize(w, bufferLen), id: id, facts: sha256.New(), batch: newBatch(batchLen)}
+	defer s.batch.salts.forget()
 	s.writeHeader(at)
 	if err := s.writeLeaves(rule, at, ledger); err != nil {
 		return tlog.Hash{}, 0, 0, err
 	}
+	s.write()
 	leaves = s.tree.Size()
 	if size = pad(leaves); size < leaves {
 		return tlog.Hash{}, 0, 0, errPadded
 	}
 	for i := leaves; i < size; i++ {
-		s.line = newPad(id, i)
-		s.write()
+		s.batch.addPad(id, i)
+		s.writeFull()
 	}
+	s.write()
 	root = s.tree.Root()
 	s.writeTrailer(leaves, size, root)
 	if err := s.w.Flush(); err != nil {
@@ -96,8 +98,8 @@ type snapshotWriter struct {
 	id    *[32]byte
 	tree  merkle.Range
 	facts hash.Hash
-	line  line // the one being written
-	last  line // the leaf before it
+	batch batch // not written yet
+	last  line  // the last leaf; at first zeros, which come before any
 }
 
 func (s *snapshotWriter) writeHeader(at time.Time) {
@@ -131,21 +133,28 @@ func (s *snapshotWriter) writeLeaf(rec *Record) error {
 	case rec.Secret == [32]byte{}:
 		return errSecret
 	}
-	s.line = newLine(s.id, rec)
-	if s.tree.Size() > 0 && s.last.compare(&s.line) >= 0 {
+	leaf := s.batch.addLeaf(s.id, rec)
+	if s.last.compare(leaf) >= 0 {
 		return errOrder
 	}
-	s.write()
-	s.last = s.line
+	s.last = *leaf
+	s.writeFull()
 	return nil
 }
 
+// writeFull writes the batch if it is full.
+func (s *snapshotWriter) writeFull() {
+	if s.batch.len() == batchLen {
+		s.write()
+	}
+}
+
+// write writes the batch.
 func (s *snapshotWriter) write() {
-	leaf := s.line.kept()
-	*leaf = s.line.hash()
-	s.tree.AppendLeaves(leaf[:], len(leaf))
-	s.facts.Write(s.line[leafLen:hashAt])
-	s.w.Write(s.line[:])
+	s.tree.AppendLeaves(s.batch.seal(), sha256.Size)
+	s.batch.addFacts(s.facts)
+	s.w.Write(s.batch.lines)
+	s.batch.reset()
 }
 
 func (s *snapshotWriter) writeTrailer(leaves, size uint64, root tlog.Hash) {
@@ -169,7 +178,7 @@ type Snapshot struct {
 }
 
 // ReadSnapshot opens the snapshot that is the first size bytes of r. It reads all
-// of it and computes the root again, about a microsecond a leaf, so that no query
+// of it and computes the root again, half a microsecond a leaf or less, so that no query
 // is ever made from a line the root does not cover; r must not change afterwards.
 func ReadSnapshot(r io.ReaderAt, size int64) (*Snapshot, error) {
 	s, err := OwnSnapshot(r, size)
@@ -248,49 +257,6 @@ func (s *Snapshot) readTrailer(size int64) error {
 	s.facts = [32]byte(b[48:])
 	if s.size != uint64(lines/lineLen) || s.leaves > s.size {
 		return damaged("counts differ from the length")
-	}
-	return nil
-}
-
-func (s *Snapshot) verify() error {
-	var tree merkle.Range
-	var last line
-	facts := sha256.New()
-	for leaf, err := range s.All() {
-		if err != nil {
-			return err
-		}
-		if err := s.check(&leaf, &last); err != nil {
-			return err
-		}
-		hash := leaf.line.hash()
-		if hash != *leaf.line.kept() {
-			return damaged("a leaf differs")
-		}
-		tree.AppendLeaves(hash[:], len(hash))
-		facts.Write(leaf.line[leafLen:hashAt])
-		last = leaf.line
-	}
-	switch {
-	case tree.Root() != s.root:
-		return damaged("root differs")
-	case [32]byte(facts.Sum(nil)) != s.facts:
-		return damaged("the facts' numbers differ")
-	}
-	return nil
-}
-
-// check reports what is wrong with the leaf after last.
-func (s *Snapshot) check(leaf *Leaf, last *line) error {
-	switch {
-	case leaf.index >= s.leaves:
-		if pad := newPad(&s.id, leaf.index); !bytes.Equal(leaf.line[:hashAt], pad[:hashAt]) {
-			return damaged("not a pad where pads stand")
-		}
-	case identifier.Class(leaf.line.class()).Kind() == 0:
-		return damaged("leaf of an unknown class")
-	case leaf.index > 0 && last.compare(&leaf.line) >= 0:
-		return damaged("leaves are not strictly increasing")
 	}
 	return nil
 }

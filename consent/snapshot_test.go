@@ -3,14 +3,12 @@ package consent
 import (
 	"bufio"
 	"bytes"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"io"
 	"iter"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -45,71 +43,6 @@ func TestLeafKnownAnswers(t *testing.T) {
 	leaf := l.hash()
 	if got, want := hexOf(leaf[:]), "8473998b96bff575d59b537cbafccf741acf0f9ed4fb4990c339724bd3ac9c85"; got != want {
 		t.Errorf("leaf %s, want %s", got, want)
-	}
-}
-
-func TestMACIsHMAC(t *testing.T) {
-	random := rand.NewChaCha8([32]byte{})
-	for n := range maxMAC + 1 {
-		var key [32]byte
-		message := make([]byte, n)
-		random.Read(key[:])
-		random.Read(message)
-		want := hmac.New(sha256.New, key[:])
-		want.Write(message)
-		if got := mac(&key, message); !hmac.Equal(got[:], want.Sum(nil)) {
-			t.Fatalf("%d bytes: differs from crypto/hmac", n)
-		}
-	}
-	defer func() {
-		if recover() == nil {
-			t.Error("a message that does not fit is cut")
-		}
-	}()
-	mac(new([32]byte), make([]byte, maxMAC+1))
-}
-
-// The salts as newLine's and newPad's comments say, by crypto/hmac.
-func TestSalts(t *testing.T) {
-	id, rec := run(0x40), granted()
-	m := hmac.New(sha256.New, rec.Secret[:])
-	m.Write([]byte("AMPSI-V01-salt"))
-	m.Write(id[:])
-	m.Write(rec.Account[:])
-	m.Write([]byte{byte(rec.Class)})
-	m.Write(rec.Sum[:])
-	leaf := newLine(&id, &rec)
-	if !bytes.Equal(leaf.salt()[:], m.Sum(nil)) {
-		t.Error("salt of a leaf differs")
-	}
-	m = hmac.New(sha256.New, id[:])
-	m.Write([]byte("AMPSI-V01-pad-salt"))
-	m.Write([]byte{0, 0, 0, 0, 0, 0, 3, 1})
-	pad := newPad(&id, 0x301)
-	if !bytes.Equal(pad.salt()[:], m.Sum(nil)) {
-		t.Error("salt of a pad differs")
-	}
-}
-
-func TestSaltDependsOnSnapshotAndRecord(t *testing.T) {
-	id, rec := run(0x40), granted()
-	seen := map[[32]byte]bool{}
-	add := func(id [32]byte, rec Record) {
-		leaf := newLine(&id, &rec)
-		seen[*leaf.salt()] = true
-	}
-	add(id, rec)
-	add(run(0x41), rec)
-	for _, change := range []func(*Record){
-		func(r *Record) { r.Secret[0] ^= 1 }, func(r *Record) { r.Account[0] ^= 1 },
-		func(r *Record) { r.Class++ }, func(r *Record) { r.Sum[0] ^= 1 },
-	} {
-		other := rec
-		change(&other)
-		add(id, other)
-	}
-	if len(seen) != 6 {
-		t.Errorf("%d salts of 6 are different", len(seen))
 	}
 }
 
@@ -419,8 +352,11 @@ func forge(lines []line, leaves uint64) []byte {
 	var b bytes.Buffer
 	s := &snapshotWriter{w: bufio.NewWriter(&b), id: &testID, facts: sha256.New()}
 	s.writeHeader(noon)
-	for _, s.line = range lines {
-		s.write()
+	for _, l := range lines {
+		*l.kept() = l.hash()
+		s.tree.AppendLeaves(l.kept()[:], sha256.Size)
+		s.facts.Write(l[leafLen:hashAt])
+		s.w.Write(l[:])
 	}
 	s.writeTrailer(leaves, uint64(len(lines)), s.tree.Root())
 	s.w.Flush()
