@@ -28,6 +28,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/peer"
 
+	"github.com/overlap-psi/overlap/audience"
 	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/identity"
 	"github.com/overlap-psi/overlap/policy"
@@ -52,6 +53,9 @@ type Config struct {
 	Dir string
 	// Mode is that of its sessions; zero means PLearns. The Policy must list it.
 	Mode Mode
+	// Listed, if not nil, is told what became of each row of the list when it was
+	// read, before anything leaves. Its error ends Match.
+	Listed func(audience.Report) error
 	// Matched, if not nil, is told of each identifier of the list that matched, in
 	// the list's order, once a session is complete in which the advertiser learns
 	// them: every mode but PLearns. Its error ends Match.

@@ -32,7 +32,7 @@ func (r *run) hold(ctx context.Context, list *audience.List) error {
 		return fmt.Errorf("client: the list is longer than the policy allows in a session (max_n_hat): %w", psi.AbortBudget)
 	}
 	r.report = r.c.newReport(r.name, list.Report(), counts, r.tokens.Entries())
-	if err := r.tooSmall(); err != nil {
+	if err := r.mayGo(); err != nil {
 		return err
 	}
 	return r.answer(ctx)

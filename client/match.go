@@ -145,13 +145,19 @@ func (r *run) tell(ctx context.Context) error {
 	return nil
 }
 
-// tooSmall is the policy's refusal of a short list, before anything leaves.
-func (r *run) tooSmall() error {
-	if r.report.Small && r.c.c.Policy.Hygiene.RefuseSmall {
-		r.report = nil
-		return ErrSmall
+// mayGo decides, before anything leaves, whether the list as it was read is
+// matched: not if the policy refuses short ones, or the caller this one.
+func (r *run) mayGo() (err error) {
+	switch {
+	case r.report.Small && r.c.c.Policy.Hygiene.RefuseSmall:
+		err = ErrSmall
+	case r.c.c.Listed != nil:
+		err = r.c.c.Listed(r.report.List)
 	}
-	return nil
+	if err != nil {
+		r.report = nil
+	}
+	return err
 }
 
 // close destroys the key and removes the session's files. Without the key the

@@ -12,11 +12,34 @@ import (
 	"testing"
 	"time"
 
+	"github.com/overlap-psi/overlap/audience"
 	"github.com/overlap-psi/overlap/client"
 	"github.com/overlap-psi/overlap/identity"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
 )
+
+// Who is told of the list as it was read may end the match before the platform
+// hears of it.
+func TestListed(t *testing.T) {
+	t.Parallel()
+	inBubble(t, agreed(t), 50, func(t *testing.T, w *world) {
+		var called atomic.Bool
+		w.here = func(moment, *ampsiv1.Frame) { called.Store(true) }
+		stop, rows := errors.New("not this list"), uint64(0)
+		w.Listed = func(r audience.Report) error {
+			rows = r.Rows
+			return stop
+		}
+		if r, err := w.match(t.Context(), "spring", 0, 7); !errors.Is(err, stop) || r != nil || called.Load() || rows != 7 {
+			t.Errorf("%v, %+v, %d rows", err, r, rows)
+		}
+		stop = nil
+		if _, err := w.match(t.Context(), "spring", 0, 7); err != nil || !called.Load() {
+			t.Error(err)
+		}
+	})
+}
 
 // A list of fewer people than the policy asks for is refused before the platform
 // hears of it, or matched and said to be small.

@@ -25,7 +25,7 @@ func (r *run) query(ctx context.Context, list *audience.List) error {
 		return fmt.Errorf("client: the list is longer than the policy allows in a session (max_q_hat): %w", psi.AbortBudget)
 	}
 	r.report = r.c.newReport(r.name, list.Report(), table.Counts{Added: r.list.Len()}, 0)
-	if err := r.tooSmall(); err != nil {
+	if err := r.mayGo(); err != nil {
 		return err
 	}
 	if r.c.c.Tables != "" {

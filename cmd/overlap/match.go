@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/overlap-psi/overlap/audience"
@@ -59,6 +62,11 @@ func (c *matchCommand) Run(ctx context.Context) error {
 	defer p.done()
 	conf := client.Config{
 		Identity: i, Platform: peer, Policy: agreed.Policy, Dir: filepath.Join(c.Identity, "state"), Progress: p.set, Mode: c.mode(),
+		Listed: func(r audience.Report) error {
+			p.done()
+			c.warnOfNobody(os.Stderr, r)
+			return nil
+		},
 	}
 	if err := c.tables(&conf, c.Identity); err != nil {
 		return err
@@ -120,6 +128,23 @@ func (c *matchCommand) match(ctx context.Context, list *audience.List, conf clie
 	return report, err
 }
 
+// warnOfNobody says that the rows of a list have nobody who may be matched, and why.
+// It is no error: so an audience is emptied.
+func (c *matchCommand) warnOfNobody(w io.Writer, r audience.Report) {
+	if r.Rows == 0 || r.Kept.Email+r.Kept.Phone > 0 {
+		return
+	}
+	var why []string
+	for _, code := range slices.Sorted(maps.Keys(r.RowCodes)) {
+		why = append(why, fmt.Sprintf("%d %s", r.RowCodes[code], string(code)))
+	}
+	fmt.Fprintf(w, "overlap: warning: of the list's %d rows nobody may be matched: %s\n", r.Rows, strings.Join(why, ", "))
+	fmt.Fprintln(w, "overlap: hint: overlap validate shows more; under --list-consent none only what a file's consent columns say counts")
+	if c.mode().FillsAudience() && !c.DryRun {
+		fmt.Fprintf(w, "the match goes on, and leaves the audience %s empty\n", c.Audience)
+	}
+}
+
 // dryRun reads the list and stops before anything is sent.
 func (c *matchCommand) dryRun(list *audience.List, conf client.Config) error {
 	printDisclosure(os.Stderr, conf)
@@ -128,6 +153,7 @@ func (c *matchCommand) dryRun(list *audience.List, conf client.Config) error {
 			return err
 		}
 	}
+	c.warnOfNobody(os.Stderr, list.Report())
 	kept := list.Report().Kept
 	return printReport(c.JSON, newEstimate(conf.Mode, kept.Email+kept.Phone, conf.Policy), printEstimate)
 }
