@@ -39,7 +39,7 @@ var rows = []row{
 	{pkg: "internal/required"},     // for tests
 	{pkg: "internal/sheet"},
 	{pkg: "identifier"},
-	{pkg: "identity"},
+	{pkg: "identity", imports: []string{"internal/pending"}},
 	{pkg: "release"},
 	{pkg: "audit"},
 	{pkg: "proto/ampsi/v1/body"}, // messages without gRPC

@@ -166,6 +166,64 @@ func TestSaveLoadRenew(t *testing.T) {
 	}
 }
 
+// What a crash or a full disk cut off in the middle is mended by what a person would
+// do next: keygen again if there was no identity yet, keygen --renew if there is one.
+func TestCutOffInTheMiddle(t *testing.T) {
+	dir := t.TempDir()
+	i := newIdentity(t, "a")
+	if err := i.SaveTLS(dir); err != nil { // and no more of Save
+		t.Fatal(err)
+	}
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "make one with: overlap keygen") {
+		t.Errorf("without a key: %v", err)
+	}
+	if err := i.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, chainFile)); err != nil {
+		t.Fatal(err)
+	}
+	next := *i
+	if err := next.Renew(); err != nil {
+		t.Fatal(err)
+	}
+	// The next certificate's key, and the certificate of the one before.
+	if err := errors.Join(i.SaveTLS(dir), writeKey(filepath.Join(dir, tlsKeyFile), next.cert.PrivateKey)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "keygen --renew") {
+		t.Errorf("a key of another certificate: %v", err)
+	}
+	mended, err := LoadKey(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(mended.Renew(), mended.SaveTLS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Load(dir); err != nil || again.ID() != i.ID() || again.Name != "a" {
+		t.Errorf("mended: %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) > 0 {
+		t.Errorf("left: %v %v", left, err)
+	}
+}
+
+// An identity says itself that its certificate is over, or begins later.
+func TestCheck(t *testing.T) {
+	i := newIdentity(t, "a")
+	now := time.Now()
+	for at, want := range map[time.Time]string{
+		now: "", now.AddDate(tlsYears, 0, -1): "",
+		now.AddDate(tlsYears, 0, 1): "it ran out on", now.Add(-time.Hour): "it begins on",
+	} {
+		err := i.Check(at)
+		if (err == nil) != (want == "") || err != nil && (!errors.Is(err, ErrUntimely) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("at %v: %v", at, err)
+		}
+	}
+}
+
 func TestLoadSaysWhatIsMissing(t *testing.T) {
 	if _, err := Load(t.TempDir()); err == nil || !strings.Contains(err.Error(), "keygen") {
 		t.Errorf("empty directory: %v", err)

@@ -9,9 +9,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/ncruces/go-sqlite3"
 )
 
 // Errors of Open, by which a caller knows what to do.
@@ -30,6 +32,19 @@ var (
 	// ErrNoDatabase says that PostgreSQL has no database of that name.
 	ErrNoDatabase = errors.New("store: PostgreSQL has no such database")
 )
+
+// ErrFull says that the store's disk is full, or takes nothing for another reason:
+// SQLite's driver does not always tell the two apart. What was being written is not
+// there.
+var ErrFull = errors.New("store: the disk is full, or can't be written to")
+
+func isFull(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "53100" // disk_full
+	}
+	return slices.ContainsFunc([]error{sqlite3.FULL, sqlite3.IOERR_WRITE, sqlite3.IOERR_SHMSIZE, sqlite3.IOERR_SHMMAP}, func(e error) bool { return errors.Is(err, e) })
+}
 
 // sqliteMagic begins every file of SQLite, https://www.sqlite.org/fileformat.html §1.3.
 const sqliteMagic = "SQLite format 3\x00"

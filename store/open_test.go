@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -118,5 +119,26 @@ func TestPostgresThatCannotBeUsed(t *testing.T) {
 		if err != nil && (strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "geheim7")) {
 			t.Errorf("%s: %q", c.url, err.Error())
 		}
+	}
+}
+
+// On a full disk an import fails in words, and what was there stays.
+func TestFullDisk(t *testing.T) {
+	d := open(t, "sqlite:"+filepath.Join(t.TempDir(), "users.db"))
+	put(t, d, fact("a", 1))
+	if _, err := d.write.Exec(`PRAGMA max_page_count = 64`); err != nil { // SQLite's own full disk
+		t.Fatal(err)
+	}
+	many := make([]Fact, 20_000)
+	for i := range many {
+		many[i] = fact(strconv.Itoa(i), i%255+1)
+	}
+	_, err := d.Put(t.Context(), stream(many...))
+	if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "the disk is full") {
+		t.Errorf("%v", err)
+	}
+	s, err := d.Summary(t.Context())
+	if err != nil || s.Accounts == 0 {
+		t.Errorf("after it: %+v, %v", s, err)
 	}
 }

@@ -174,6 +174,9 @@ func wrap(what string, err error) error {
 	if e := new(pgconn.ConnectError); errors.As(err, &e) {
 		return unconnected(e)
 	}
+	if isFull(err) {
+		return fmt.Errorf("store: %s: %w", what, ErrFull)
+	}
 	return fmt.Errorf("store: %s: %w", what, withoutValues(err))
 }
 

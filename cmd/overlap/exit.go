@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"syscall"
 
 	"github.com/overlap-psi/overlap/audience"
 	"github.com/overlap-psi/overlap/audit"
@@ -19,7 +20,14 @@ const (
 	notAuthenticated = 3
 	expired          = 4
 	budgetSpent      = 5
+	malformed        = 6
+	proof            = 7
+	table            = 8
+	claim            = 9
+	internal         = 10
 	timedOut         = 11
+	differs          = 13
+	cancelled        = 14
 	busy             = 15
 )
 
@@ -32,6 +40,18 @@ var hints = map[uint8]string{
 	budgetSpent:      "what the policy allows in this epoch is used up; wait for the next epoch, or agree on another policy",
 	timedOut:         "the other side stopped answering; check the network and run the match again",
 	busy:             "the platform runs as many sessions as it may; try again in a few minutes",
+}
+
+// peerHints say what to do when the other company ends a session with a code that
+// means nothing to do if it is one's own.
+var peerHints = map[uint8]string{
+	malformed: "the two programs do not understand each other: ask the other company which version of Overlap it runs",
+	proof:     "the other company's program found a proof wrong that this one made: ask it which version of Overlap it runs, and keep the receipt",
+	table:     "the other company's program found a table wrong, or it is not offered any more; match again, and if it stays so, ask which version it runs",
+	claim:     "the other company's program found a claim wrong that this one made: ask it which version of Overlap it runs, and keep the receipt",
+	internal:  "something failed at the other company, whose own log says what: tell it, and match again later",
+	differs:   "the two companies saw different sessions: keep the receipt, and ask the other company which version of Overlap it runs",
+	cancelled: "the other company's program was stopped: match again when it runs",
 }
 
 // obstacleHints say what to do about a platform that can't be reached.
@@ -53,6 +73,7 @@ var obstacleHints = map[client.Obstacle]string{
 func advice(err error) string {
 	var h hinted
 	var unreachable *client.UnreachableError
+	var peer *session.PeerAbort
 	switch {
 	case errors.As(err, &h):
 		return h.hint
@@ -64,6 +85,10 @@ func advice(err error) string {
 		return "ask the platform which witnesses cosign its log, and name those that you trust with --witness; too few of them have seen this"
 	case errors.Is(err, client.ErrSmall):
 		return "nothing left this machine; the policy refuses small lists (hygiene.small_list)"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, store.ErrFull):
+		return "make room on the disk, and begin again: what could not be written whole is not there"
+	case errors.As(err, &peer) && peerHints[uint8(peer.Code)] != "":
+		return peerHints[uint8(peer.Code)]
 	case errors.Is(err, policy.ErrOther):
 		return "the policy was changed after it was signed; if both companies agree to the change, remove the .sig file and sign again"
 	case errors.Is(err, store.ErrForeign):

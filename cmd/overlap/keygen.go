@@ -42,7 +42,7 @@ func loadIdentity(dir string) (*identity.Identity, error) {
 }
 
 func (c *keygenCommand) renew() error {
-	i, err := identity.Load(c.Out)
+	i, err := identity.LoadKey(c.Out)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ const (
 	OpenQuote
 	Truncated
 	Damaged
+	Changed
 )
 
 var sentences = [...]string{
@@ -37,6 +38,7 @@ var sentences = [...]string{
 	OpenQuote:    "a quote is opened and never closed",
 	Truncated:    "the compressed file ends too early: copy or export it again",
 	Damaged:      "the compressed file is damaged: copy or export it again",
+	Changed:      "the file was changed while it was read: wait until it is whole, and begin again",
 }
 
 // Error says why a file can't be read. It holds no part of the file.

@@ -52,6 +52,8 @@ type File struct {
 	header []string
 	any    bool // a row was read
 	close  func() error
+
+	changed func() bool // since it was opened; nil if nobody can know
 }
 
 // Row is one row after the header. It prints as REDACTED.
@@ -86,7 +88,9 @@ func Open(path string, o Options) (*File, error) {
 		return nil, err
 	}
 	var size int64
-	if st, err := in.Stat(); err == nil && st.Mode().IsRegular() {
+	st, err := in.Stat()
+	regular := err == nil && st.Mode().IsRegular()
+	if regular {
 		size = st.Size()
 	}
 	f, err := New(in, size, o)
@@ -95,6 +99,12 @@ func Open(path string, o Options) (*File, error) {
 		return nil, named(path, err)
 	}
 	f.name = path
+	if regular {
+		f.changed = func() bool {
+			now, err := in.Stat()
+			return err != nil || now.Size() != st.Size() || !now.ModTime().Equal(st.ModTime())
+		}
+	}
 	unwind := f.close
 	f.close = func() error {
 		unwind()
@@ -157,6 +167,8 @@ func (f *File) All() iter.Seq2[Row, error] {
 func (f *File) next() (Row, error) {
 	cells, line, err := f.rows.row()
 	switch {
+	case err == io.EOF && f.changed != nil && f.changed():
+		return Row{}, &Error{Name: f.name, Reason: Changed}
 	case err == io.EOF && !f.any:
 		return Row{}, &Error{Name: f.name, Reason: HeaderOnly}
 	case err != nil:

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 // read returns the header and every row as "line: cell|cell", with a trailing
@@ -394,4 +395,38 @@ func BenchmarkRows(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100_000, "ns/row")
+}
+
+// A file that grows, shrinks or is written anew while it is read is not what it was
+// when its first row was read, and says so at its end.
+func TestChangedWhileRead(t *testing.T) {
+	begin := []byte("email\n" + strings.Repeat("a@example.com\n", 100_000))
+	for name, change := range map[string]func(path string) error{
+		"grows":   func(path string) error { return os.WriteFile(path, append(begin, "b@example.com\n"...), 0o600) },
+		"shrinks": func(path string) error { return os.Truncate(path, int64(len(begin)/2)) },
+		"touched": func(path string) error { return os.Chtimes(path, time.Time{}, time.Now().Add(-time.Hour)) },
+	} {
+		path := filepath.Join(t.TempDir(), "list.csv")
+		if err := os.WriteFile(path, begin, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := Open(path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := true
+		for _, err = range f.All() {
+			if first {
+				first = false
+				if err := change(path); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		var reason *Error
+		if !errors.As(err, &reason) || reason.Reason != Changed || reason.Name != path {
+			t.Errorf("%s: %v", name, err)
+		}
+		f.Close()
+	}
 }
