@@ -16,7 +16,8 @@ import (
 func TestKilledMatchLeavesNoMatches(t *testing.T) {
 	dir := t.TempDir()
 	platform := silent(t)
-	id := strings.TrimSpace(overlap(t, dir, "keygen", "--out", "shop", "--name", "shop"))
+	overlap(t, dir, "keygen", "--out", "shop", "--name", "shop")
+	id := strings.TrimSpace(overlap(t, dir, "keygen", "--out", "platform", "--name", "platform"))
 	must(t, os.WriteFile(filepath.Join(dir, "customers.csv"), []byte("email\na@mail.example\n"), 0o600))
 	must(t, os.WriteFile(filepath.Join(dir, "policy.toml"), []byte(strings.Replace(modesPolicy, "P_LEARNS", "A_LEARNS", 1)), 0o600))
 	begin := func(known ...string) (kill func(), file string) {
