@@ -50,13 +50,11 @@ func (s *Shelf) rotate(ctx context.Context, p *policy.Policy) (*publication.Mani
 func (s *Shelf) publish(p *policy.Policy, m *publication.Manifest) error {
 	s.c.Log.Info("table published", "table", fmt.Sprintf("%x", m.TableID), "entries", m.Entries, "until", m.NotAfter)
 	before, err := publication.Current(s.tables(), p.Hash())
-	if errors.Is(err, publication.ErrNone) {
-		return publication.SetCurrent(s.tables(), p.Hash(), m.TableID)
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, publication.ErrNone) {
 		return err
 	}
-	if err := publication.SetCurrent(s.tables(), p.Hash(), m.TableID); err != nil {
+	first := err != nil || before == m.TableID // which a killed process has published
+	if err := publication.SetCurrent(s.tables(), p.Hash(), m.TableID); err != nil || first {
 		return err
 	}
 	return s.retire(before, time.Now().Add(s.c.Grace))

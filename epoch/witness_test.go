@@ -117,6 +117,31 @@ func TestTableWaitsForItsWitnesses(t *testing.T) {
 	}
 }
 
+// A process that is killed as it publishes a table leaves it waiting and published at
+// once: the next one ends that, and the table keeps its time.
+func TestKilledWhilePublishing(t *testing.T) {
+	w := newWitnessed(t, "w1")
+	s := w.open(t)
+	m, err := s.Rotate(t.Context(), w.policy)
+	must(t, err)
+	w.cosign(t, w.head(t), 0)
+	w.tend(t, s)
+	w.wantCurrent(t, m.TableID)
+	tables := filepath.Join(w.Dir, "tables")
+	must(t, publication.SetNext(tables, w.policy.Hash(), m.TableID))
+	w.tend(t, s)
+	w.wantCurrent(t, m.TableID)
+	if _, err := publication.Next(tables, w.policy.Hash()); !errors.Is(err, publication.ErrNone) {
+		t.Errorf("it waits still: %v", err)
+	}
+	_, until, done, err := s.Take(m.TableID, w.policy, time.Now())
+	must(t, err)
+	done()
+	if !until.Equal(m.NotAfter) {
+		t.Errorf("it is answered under until %v, and not %v", until, m.NotAfter)
+	}
+}
+
 // log puts something on record.
 func (w *witnessed) log(t *testing.T) {
 	t.Helper()
