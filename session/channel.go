@@ -50,6 +50,7 @@ type channel struct {
 	stopped  sync.Once
 	replaced chan struct{} // closed when another stream has come in this one's place
 	succeed  sync.Once
+	writing  *psi.Frame // nil: none is
 	lastSent uint64
 }
 
@@ -192,34 +193,64 @@ func (c *channel) end(ctx context.Context) error {
 // A peer that stops reading is a timeout, not a hang. A frame the peer sent
 // meanwhile is left for recv, except that an ABORT explains a broken write.
 func (c *channel) send(ctx context.Context, f psi.Frame) error {
-	m := &ampsiv1.Frame{Type: uint32(f.Type), Seq: f.Seq, Body: f.Body, Sig: f.Sig}
+	if err := c.post(ctx, f); err != nil {
+		return err
+	}
+	return c.written(ctx)
+}
+
+// post is send, but returns while the frame is being written: the caller makes the
+// next one meanwhile, and the wire does not wait for it. What becomes of the frame is
+// found by the next send or post. Its body must stay as it is until then.
+func (c *channel) post(ctx context.Context, f psi.Frame) error {
+	if err := c.written(ctx); err != nil {
+		return err
+	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
-	case c.out <- m:
+	case c.out <- &ampsiv1.Frame{Type: uint32(f.Type), Seq: f.Seq, Body: f.Body, Sig: f.Sig}:
+		c.writing = &f
+		return nil
 	case <-c.stop:
 		return fmt.Errorf("%w before %v was sent", ErrBroken, f.Type)
 	case <-timer.C:
-		return fmt.Errorf("session: the other side does not take %v: %w", f.Type, psi.AbortTimeout)
+		return notTaken(f.Type)
 	case <-c.replaced:
 		return errReplaced
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// written returns when the transport has taken the frame that is being written, if
+// there is one.
+func (c *channel) written(ctx context.Context) error {
+	f := c.writing
+	if f == nil {
+		return nil
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	select {
 	case err := <-c.sent:
+		c.writing = nil
 		if err != nil {
 			return c.why(fmt.Errorf("%w while sending %v: %v", ErrBroken, f.Type, status.Code(err)))
 		}
 		c.lastSent += uint64(len(f.Body))
 		return nil
 	case <-timer.C:
-		return fmt.Errorf("session: the other side does not take %v: %w", f.Type, psi.AbortTimeout)
+		return notTaken(f.Type)
 	case <-c.replaced:
 		return errReplaced
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+func notTaken(t psi.FrameType) error {
+	return fmt.Errorf("session: the other side does not take %v: %w", t, psi.AbortTimeout)
 }
 
 // why looks for the reason of a failed write among the frames that arrived.

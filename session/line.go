@@ -59,14 +59,18 @@ func (l *line) recv(ctx context.Context, t psi.FrameType, within time.Duration) 
 }
 
 // send is channel.send, on as many streams as it takes: to mend is to send all
-// that the peer misses, f too.
+// that the peer misses, f too. Of a chunk it is channel.post, since the next one
+// takes as long to make as this one to write.
 func (l *line) send(ctx context.Context, f psi.Frame) error {
 	l.gave[f.Type] = f.Seq + 1
 	if l.mend != nil && l.reread[f.Type] == nil {
 		l.kept = append(l.kept, f)
 	}
-	err := l.ch.send(ctx, f)
-	if err != nil {
+	send := l.ch.send
+	if f.Type == psi.FrameBlinded || f.Type == psi.FrameEvaluated {
+		send = l.ch.post
+	}
+	if err := send(ctx, f); err != nil {
 		return l.mended(ctx, err)
 	}
 	return nil

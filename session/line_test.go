@@ -2,8 +2,10 @@ package session
 
 import (
 	"errors"
+	"io"
 	"slices"
 	"testing"
+	"time"
 
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
@@ -107,6 +109,9 @@ func FuzzResend(f *testing.F) {
 		for _, op := range ops[:min(len(ops), 200)] {
 			h.step(op, holder, window)
 		}
+		if err := l.ch.written(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		first := slices.Clone(wire)
 		wire = nil
 		peer := &ampsiv1.Resume{Blinded: blinded, Evaluated: evaluated, Table: table, Claims: claims,
@@ -133,4 +138,55 @@ func FuzzResend(f *testing.F) {
 			t.Errorf("%v: %v is sent again, want %v", peer, wire, want)
 		}
 	})
+}
+
+// slowStream writes a frame when it is let to, and reads none.
+type slowStream struct {
+	begun chan uint32 // the frames whose writing has begun
+	let   chan error
+}
+
+func (s slowStream) Send(f *ampsiv1.Frame) error {
+	s.begun <- f.Seq
+	return <-s.let
+}
+
+func (slowStream) Recv() (*ampsiv1.Frame, error) { return nil, io.EOF }
+
+// A chunk is written while the next is made, and no more than one is: what becomes
+// of it is known with the next, and before anything else is sent.
+func TestChunkIsWrittenWhileTheNextIsMade(t *testing.T) {
+	slow := slowStream{make(chan uint32, 10), make(chan error, 10)}
+	l := newLine(slow, 4)
+	defer l.close()
+	send := func(typ psi.FrameType, seq uint32) error {
+		return l.send(t.Context(), psi.Frame{Type: typ, Seq: seq, Body: make([]byte, 10)})
+	}
+	if err := send(psi.FrameBlinded, 1); err != nil { // while it is written
+		t.Fatal(err)
+	}
+	if seq := <-slow.begun; seq != 1 || l.bytesSent() != 0 {
+		t.Errorf("frame %d is being written, and %d bytes are", seq, l.bytesSent())
+	}
+	sent := make(chan error)
+	go func() { sent <- send(psi.FrameBlinded, 2) }()
+	select {
+	case err := <-sent:
+		t.Fatalf("two frames are being written: %v", err)
+	case <-slow.begun:
+		t.Fatal("a frame is written before the one before it is")
+	case <-time.After(50 * time.Millisecond):
+	}
+	slow.let <- nil
+	if err := <-sent; err != nil || l.bytesSent() != 10 {
+		t.Errorf("%d bytes are written (%v)", l.bytesSent(), err)
+	}
+	slow.let <- errors.New("cut")
+	if err := send(psi.FrameSeal, 0); !errors.Is(err, ErrBroken) {
+		t.Errorf("after a frame that was not written: %v", err)
+	}
+	slow.let <- nil
+	if err := send(psi.FrameSeal, 0); err != nil || l.bytesSent() != 20 {
+		t.Errorf("any other frame is sent when it is written: %d bytes, %v", l.bytesSent(), err)
+	}
 }
