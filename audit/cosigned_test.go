@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/mod/sumdb/note"
 )
 
 // cosignedBy is the checkpoint with the witnesses' signatures.
@@ -145,6 +147,33 @@ func TestAnswer(t *testing.T) {
 	} {
 		if _, err := ParseCheckpoint(c.file, ownLog(t), q); err != c.want {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Keys are written as c2sp.org/signed-note has them, and read in that form alone.
+func TestVerifierKeys(t *testing.T) {
+	w := &cosignerNamed(t, "witness.example/w1", 7).WitnessKey
+	again, err := ParseWitnessKey(w.String())
+	if err != nil || again.String() != w.String() || again.KeyHash() != w.KeyHash() || !again.Same(w) {
+		t.Fatal(again, err)
+	}
+	if again.Same(&cosignerNamed(t, "witness.example/w1", 8).WitnessKey) {
+		t.Error("two keys are one")
+	}
+	log := signerNamed(t, origin, 1)
+	if v, err := note.NewVerifier(log.VerifierKey()); err != nil || v.KeyHash() != log.KeyHash() || v.Name() != origin {
+		t.Error(v, err)
+	}
+	// As a witness of other software, litewitness of filippo.io/torchwood, says its own.
+	const other = "lite.example/w+1c426e61+BJL5iY71lmwei+W2luU71JNshU5toacY9wPeBecwQ16r"
+	if w, err := ParseWitnessKey(other); err != nil || w.Name() != "lite.example/w" {
+		t.Error(w, err)
+	}
+	for _, text := range []string{"", "w", "w+", "w++", log.VerifierKey(), other + "=", other[:len(other)-1], strings.ToUpper(other), strings.Replace(other, "1c", "1d", 1),
+		strings.Replace(other, "lite", "late", 1), strings.Replace(other, "+BJL5", "+AJL5", 1), strings.Replace(other, "/w", "/ w", 1)} {
+		if w, err := ParseWitnessKey(text); err == nil {
+			t.Errorf("%q is read as %v", text, w)
 		}
 	}
 }

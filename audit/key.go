@@ -3,6 +3,7 @@ package audit
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -21,6 +23,8 @@ const (
 	algEd25519     = 0x01
 	algCosignature = 0x04
 )
+
+var errWitnessKey = errors.New("audit: not a witness's key as c2sp.org/signed-note writes it: NAME+ID+KEY, for cosignature/v1 with Ed25519")
 
 var errKey = errors.New("audit: not an Ed25519 key with a name; a name has no space and no plus sign")
 
@@ -53,6 +57,12 @@ func (s *Signer) KeyHash() uint32 { return s.verifier.KeyHash() }
 
 // Sign signs the text of a note.
 func (s *Signer) Sign(text []byte) ([]byte, error) { return ed25519.Sign(s.key, text), nil }
+
+// VerifierKey returns the log's key for other software, as c2sp.org/signed-note
+// writes it.
+func (s *Signer) VerifierKey() string {
+	return verifierKey(s.Name(), s.KeyHash(), algEd25519, s.key.Public().(ed25519.PublicKey))
+}
 
 // Verifier returns what checks the signer's signatures.
 func (s *Signer) Verifier() note.Verifier { return s.verifier }
@@ -96,6 +106,32 @@ func NewWitnessKey(name string, key ed25519.PublicKey) (*WitnessKey, error) {
 	sum := sha256.Sum256(slices.Concat([]byte(name), []byte{'\n', algCosignature}, key))
 	return &WitnessKey{name, binary.BigEndian.Uint32(sum[:]), slices.Clone(key)}, nil
 }
+
+// ParseWitnessKey reads a witness's key as c2sp.org/signed-note writes it: the name,
+// the key id, and an algorithm byte with the key in base64, a plus sign between them.
+func ParseWitnessKey(text string) (*WitnessKey, error) {
+	name, rest, _ := strings.Cut(text, "+")
+	_, encoded, _ := strings.Cut(rest, "+")
+	key, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	if err != nil || len(key) != 1+ed25519.PublicKeySize {
+		return nil, errWitnessKey
+	}
+	w, err := NewWitnessKey(name, key[1:])
+	if err != nil || w.String() != text {
+		return nil, errWitnessKey
+	}
+	return w, nil
+}
+
+// String returns the key for ParseWitnessKey.
+func (w *WitnessKey) String() string { return verifierKey(w.name, w.hash, algCosignature, w.key) }
+
+func verifierKey(name string, hash uint32, alg byte, key ed25519.PublicKey) string {
+	return fmt.Sprintf("%s+%08x+%s", name, hash, base64.StdEncoding.EncodeToString(append([]byte{alg}, key...)))
+}
+
+// Same reports whether two names have one key: they are one witness.
+func (w *WitnessKey) Same(as *WitnessKey) bool { return w.key.Equal(as.key) }
 
 // Name returns the witness's name.
 func (w *WitnessKey) Name() string { return w.name }

@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/ed25519"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -26,25 +24,18 @@ import (
 
 // witnessFlag names witnesses by their keys.
 type witnessFlag struct {
-	Witness []string `placeholder:"NAME=KEY" sep:"none" help:"A witness of the platform's log, as its own audit witness says it. Once for each."`
+	Witness []string `placeholder:"NAME+ID+KEY" sep:"none" help:"The key of a witness of the platform's log, as the witness says it (c2sp.org/signed-note). Once for each."`
 }
 
 func (f witnessFlag) keys() (list []*audit.WitnessKey, err error) {
-	seen := map[string]bool{}
 	for _, text := range f.Witness {
-		name, digits, _ := strings.Cut(text, "=")
-		key, err := hex.DecodeString(digits)
-		if err != nil || len(key) != ed25519.PublicKeySize {
-			return nil, usageError{errors.New("--witness: a witness is NAME=KEY, where KEY has 64 hexadecimal digits")}
-		}
-		w, err := audit.NewWitnessKey(name, key)
+		w, err := audit.ParseWitnessKey(text)
 		if err != nil {
 			return nil, usageError{fmt.Errorf("--witness: %w", err)}
 		}
-		if seen[name] || seen[string(key)] {
+		if slices.ContainsFunc(list, func(other *audit.WitnessKey) bool { return w.Same(other) || w.Name() == other.Name() }) {
 			return nil, usageError{errors.New("--witness: one witness is named twice; two names with one key are one")}
 		}
-		seen[name], seen[string(key)] = true, true
 		list = append(list, w)
 	}
 	return list, nil
@@ -54,7 +45,7 @@ func (f witnessFlag) keys() (list []*audit.WitnessKey, err error) {
 func (f witnessFlag) required() ([]*audit.WitnessKey, error) {
 	list, err := f.keys()
 	if err == nil && len(list) == 0 {
-		err = usageError{errors.New("name the witnesses that your advertisers trust with --witness NAME=KEY")}
+		err = usageError{errors.New("name the witnesses that your advertisers trust with --witness")}
 	}
 	return list, err
 }
@@ -77,9 +68,12 @@ func (f logFlags) open() (*identity.Identity, *logbook.Book, error) {
 // exchange is a directory in which a platform and its witnesses exchange files.
 //
 //	key             the platform's public key
-//	NAME.request    what the witness is asked to cosign: the body of a request of
-//	                c2sp.org/tlog-witness
+//	log.vkey        the same as the log's, for other software
+//	NAME.request    what the witness is asked to cosign
 //	NAME.cosigned   the answer to it: the line of its signature
+//
+// The last two are the body and the answer of an add-checkpoint of
+// c2sp.org/tlog-witness, so that curl asks a witness on the network.
 //
 // They stay until the next request: what a witness has answered says from where on
 // it has to be shown that the log has only grown.
@@ -121,7 +115,7 @@ func (x exchange) cosigned(w *audit.WitnessKey, log note.Verifier) (*audit.Check
 type auditRequest struct {
 	logFlags
 	witnessFlag
-	Exchange string           `arg:"" type:"path" help:"Directory to exchange files with the witnesses in: NAME.request is for the witness of that name, and so is the file key. The answer belongs beside it as NAME.cosigned."`
+	Exchange string           `arg:"" type:"path" help:"Directory to exchange files with the witnesses in: NAME.request is for the witness of that name, and so is the file key. The answer belongs beside it as NAME.cosigned. A witness of c2sp.org/tlog-witness that knows log.vkey is asked with: curl -f --data-binary @NAME.request URL/add-checkpoint -o NAME.cosigned"`
 	Old      map[string]int64 `placeholder:"NAME=N" help:"How many entries the witness says it has cosigned, where that is not what it answered here last."`
 }
 
@@ -156,6 +150,9 @@ func (c *auditRequest) Run() error {
 		requests[n] = proof.Bytes()
 	}
 	if err := logbook.PutKey(c.Exchange, i.Public()); err != nil {
+		return err
+	}
+	if err := writeBytes(filepath.Join(c.Exchange, "log.vkey"), []byte(book.Signer().VerifierKey()+"\n")); err != nil {
 		return err
 	}
 	for n, w := range witnesses {
@@ -232,7 +229,7 @@ func (c *auditWitness) Run() error {
 		return usageError{fmt.Errorf("--name: %w", err)}
 	}
 	if c.Request == "" {
-		fmt.Printf("%s=%x\n", c.Name, own.Public())
+		fmt.Println(&cosigner.WitnessKey)
 		return nil
 	}
 	log, err := logVerifier(cmp.Or(c.Key, filepath.Dir(c.Request)), c.Platform, logbook.PublicName)

@@ -66,7 +66,7 @@ func (c *tableBuild) Run(ctx context.Context) (err error) {
 		}
 		fmt.Printf("%x  %d entries, pads included, until %s\n", m.TableID, m.Entries, m.NotAfter.UTC().Format(time.RFC3339))
 		if p.Witnesses > 0 {
-			fmt.Fprintf(os.Stderr, "it waits for the cosignatures of %d witnesses: ask them with overlap audit request; serve publishes it after overlap audit publish\n", p.Witnesses)
+			fmt.Fprintf(os.Stderr, "it waits for witnesses to cosign the log, of whom the policy asks for %d: overlap audit request DIR, and when they have answered overlap audit publish DIR; serve publishes it then\n", p.Witnesses)
 		}
 	}
 	return nil
