@@ -95,9 +95,15 @@ type lookup interface {
 
 // stillAdmitted returns those of the matches whose record is admitted now: a
 // person may have withdrawn since the snapshot was cut. Leaves and ledger have one
-// order, so that one pass over the ledger tells.
+// order, so that one pass over the accounts of the matches tells.
 func (r *run) stillAdmitted(ctx context.Context, matches *table.Matches) (*table.Matches, error) {
-	next, stop := iter.Pull2(r.admitted(ctx, time.Now()))
+	view, err := r.s.c.Store.View(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer view.Close()
+	at := time.Now()
+	next, stop := iter.Pull2(r.admitted(view.RecordsAmong(ctx, r.accounts(matches), at), at))
 	defer stop()
 	record, err, more := next()
 	return matches.Keep(func(position uint64) (bool, error) {
@@ -112,11 +118,26 @@ func (r *run) stillAdmitted(ctx context.Context, matches *table.Matches) (*table
 	})
 }
 
-// admitted are the ledger's identifiers that the policy admits at a moment.
-func (r *run) admitted(ctx context.Context, at time.Time) iter.Seq2[consent.Eligible, error] {
+// accounts are those of the matches. A pad is nobody's.
+func (r *run) accounts(matches *table.Matches) iter.Seq2[consent.Handle, error] {
+	return func(yield func(consent.Handle, error) bool) {
+		for position := range matches.All() {
+			leaf, err := r.snapshot.At(position)
+			if err == nil && leaf.IsPad() {
+				continue
+			}
+			if !yield(leaf.Account(), err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// admitted are the records that the policy admits at a moment.
+func (r *run) admitted(records iter.Seq2[consent.Record, error], at time.Time) iter.Seq2[consent.Eligible, error] {
 	rule := r.partner.Policy.Rule()
 	return func(yield func(consent.Eligible, error) bool) {
-		for rec, err := range r.s.c.Store.Records(ctx, at) {
+		for rec, err := range records {
 			if err != nil {
 				yield(consent.Eligible{}, err)
 				return

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -287,6 +289,60 @@ func TestRecordsSeeOneMoment(t *testing.T) {
 		}
 		if got := len(recordsOf(t, d, later)); got != 1002 {
 			t.Errorf("%d records afterwards", got)
+		}
+	})
+}
+
+// The records of some accounts are those among all records, whether the accounts are
+// few and looked up, or many.
+func TestRecordsAmong(t *testing.T) {
+	onEach(t, func(t *testing.T, d *DB) {
+		var names []string
+		for i := range 2000 {
+			names = append(names, fmt.Sprint("account", i))
+		}
+		h := putAccounts(t, d, names...)
+		withdrawn := fact("account7", 8)
+		withdrawn.Status, withdrawn.CollectedAt = consent.Withdrawn, withdrawn.CollectedAt.Add(time.Hour)
+		put(t, d, withdrawn, phone("account7", 99), phone("account9", 98))
+		if err := d.SetSwitch(t.Context(), "account9", true); err != nil {
+			t.Fatal(err)
+		}
+		all := recordsOf(t, d, later)
+		v, err := d.View(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		for _, n := range []int{0, 1, 10, namesPerLookup + 1, 300, 2000} {
+			if few := uint64(n)*fewOf <= v.Cut(); few != (n < 300) {
+				t.Fatalf("%d of %d numbers are few: %v", n, v.Cut(), few)
+			}
+			asked := map[consent.Handle]bool{}
+			for _, name := range names[:n] {
+				asked[h[name]] = true
+			}
+			var want, got []consent.Record
+			for _, r := range all {
+				if asked[r.Account] {
+					want = append(want, r)
+				}
+			}
+			twice := slices.Concat(slices.Collect(maps.Keys(asked)), slices.Collect(maps.Keys(asked)))
+			for r, err := range v.RecordsAmong(t.Context(), handlesOf(twice...), later) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, r)
+			}
+			if !slices.Equal(got, want) || n > 9 && len(want) != n+2 {
+				t.Errorf("of %d accounts %d records, want %d", n, len(got), len(want))
+			}
+		}
+		for _, err := range v.RecordsAmong(t.Context(), handlesOf(consent.Handle(id(9))), later) {
+			if err != errHandle {
+				t.Errorf("a handle of nobody: %v", err)
+			}
 		}
 	})
 }

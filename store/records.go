@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"iter"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/overlap-psi/overlap/consent"
@@ -104,10 +106,36 @@ func (v *View) Records(ctx context.Context, at time.Time) iter.Seq2[consent.Reco
 	return v.records(ctx, consent.AdsMatching, at)
 }
 
+// RecordsAmong is Records of some accounts alone, in any order and any number of
+// times. If they are few, it takes no longer for a larger ledger.
+func (v *View) RecordsAmong(ctx context.Context, accounts iter.Seq2[consent.Handle, error], at time.Time) iter.Seq2[consent.Record, error] {
+	return func(yield func(consent.Record, error) bool) {
+		among := new(Numbers)
+		for h, err := range accounts {
+			if err != nil {
+				yield(consent.Record{}, err)
+				return
+			}
+			account, ok := v.key.account(h)
+			if !ok {
+				yield(consent.Record{}, errHandle)
+				return
+			}
+			among.Add(uint64(account))
+		}
+		v.complete(ctx, v.current(ctx, consent.AdsMatching, consent.AdsMatching, at, among))(yield)
+	}
+}
+
 func (v *View) records(ctx context.Context, purpose consent.Purpose, at time.Time) iter.Seq2[consent.Record, error] {
+	return v.complete(ctx, v.current(ctx, purpose, purpose, at, nil))
+}
+
+// complete adds what the facts' origins say.
+func (v *View) complete(ctx context.Context, facts iter.Seq2[current, error]) iter.Seq2[consent.Record, error] {
 	return func(yield func(consent.Record, error) bool) {
 		origins := originReader{from: v.tx, known: map[int64]origin{}}
-		for c, err := range v.current(ctx, purpose, purpose, at) {
+		for c, err := range facts {
 			var o origin
 			if err == nil {
 				o, err = origins.read(ctx, c.origin)
@@ -133,19 +161,20 @@ type current struct {
 
 // current returns the facts that hold at the given moment for purposes from the
 // first to the last, by (handle, class, sum, purpose): the latest collected, and of
-// those the last to arrive.
+// those the last to arrive. Unless it is nil, among has the numbers of the accounts
+// that are meant.
 //
 // Facts are read in the order of their table and then sorted: an index in the order
 // of handles would be written all over in every import.
-func (v *View) current(ctx context.Context, first, last consent.Purpose, at time.Time) iter.Seq2[current, error] {
+func (v *View) current(ctx context.Context, first, last consent.Purpose, at time.Time, among *Numbers) iter.Seq2[current, error] {
 	return func(yield func(current, error) bool) {
 		s := sorter{dir: v.d.spillDir, limit: sorterMemory}
 		defer s.close()
-		if err := v.sortSwitches(ctx, &s); err != nil {
+		if err := v.sortSwitches(ctx, &s, among); err != nil {
 			yield(current{}, err)
 			return
 		}
-		if err := v.sortFacts(ctx, &s, first, last, at); err != nil {
+		if err := v.sortFacts(ctx, &s, first, last, at, among); err != nil {
 			yield(current{}, err)
 			return
 		}
@@ -194,37 +223,70 @@ const (
 	keyLen  = 32 + 1 + 32 + 1
 )
 
-func (v *View) sortSwitches(ctx context.Context, s *sorter) error {
-	for account, err := range each(ctx, v.tx, "reading the ledger", scanNumber, `SELECT id FROM accounts WHERE switched_off = 1`) {
-		if err != nil {
-			return err
-		}
-		h := v.key.of(account)
+func (v *View) sortSwitches(ctx context.Context, s *sorter, among *Numbers) error {
+	return v.scanAmong(ctx, among, "id", func(row columns) error {
+		h := v.key.of(row.Int64(0))
 		var e [keyLen]byte
 		copy(e[:], h[:])
-		if err := s.add(e[:]); err != nil {
-			return err
+		return s.add(e[:])
+	}, `SELECT id FROM accounts WHERE switched_off = 1`)
+}
+
+// scanAmong is scan of the rows whose column, the first of the query's, is one of
+// the numbers, or of all rows if these are nil. A few numbers are looked up, and for
+// many it is quicker to read all rows.
+func (v *View) scanAmong(ctx context.Context, among *Numbers, column string, row func(columns) error, query string, args ...int64) error {
+	if among == nil {
+		return v.scan(ctx, row, query, args...)
+	}
+	if among.Len()*fewOf > v.cut {
+		return v.scan(ctx, func(c columns) error {
+			if !among.Has(uint64(c.Int64(0))) {
+				return nil
+			}
+			return row(c)
+		}, query, args...)
+	}
+	some := make([]int64, 0, namesPerLookup)
+	lookUp := func() error {
+		if len(some) == 0 {
+			return nil
+		}
+		in := ` AND ` + column + ` IN (?` + strings.Repeat(", ?", len(some)-1) + `)`
+		err := v.scan(ctx, row, query+in, slices.Concat(args, some)...)
+		some = some[:0]
+		return err
+	}
+	for n := range among.All() {
+		if some = append(some, int64(n)); len(some) == cap(some) {
+			if err := lookUp(); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
+	return lookUp()
 }
+
+// fewOf accounts are about as many rows of the ledger as are read in the time that
+// it takes to look one of them up.
+const fewOf = 16
 
 func scanNumber(row scanner) (n int64, err error) {
 	err = row.Scan(&n)
 	return n, err
 }
 
-func (v *View) sortFacts(ctx context.Context, s *sorter, first, last consent.Purpose, at time.Time) error {
+func (v *View) sortFacts(ctx context.Context, s *sorter, first, last consent.Purpose, at time.Time, among *Numbers) error {
 	var e []byte
-	return v.scan(ctx, func(row columns) error {
-		h := v.key.of(row.Int64(1))
+	return v.scanAmong(ctx, among, "account", func(row columns) error {
+		h := v.key.of(row.Int64(0))
 		e = append(append(e[:0], h[:]...), byte(row.Int64(2)))
 		e = append(append(e, row.Bytes(3)...), byte(row.Int64(4)))
 		if len(e) != keyLen {
 			return errLength
 		}
 		e = binary.BigEndian.AppendUint64(e, uint64(row.Int64(6))) // not before 1970
-		e = binary.BigEndian.AppendUint64(e, uint64(row.Int64(0)))
+		e = binary.BigEndian.AppendUint64(e, uint64(row.Int64(1)))
 		e = append(e, byte(row.Int64(5)))
 		e = binary.BigEndian.AppendUint64(e, uint64(row.Int64(7)))
 		secret := row.Bytes(8)
@@ -239,7 +301,7 @@ func (v *View) sortFacts(ctx context.Context, s *sorter, first, last consent.Pur
 		e = binary.BigEndian.AppendUint16(e, uint16(len(label)))
 		e = append(e, label...)
 		return s.add(append(e, row.Bytes(10)...))
-	}, `SELECT seq, account, class, sum, purpose, status, collected_at, origin, secret, label, reference FROM facts
+	}, `SELECT account, seq, class, sum, purpose, status, collected_at, origin, secret, label, reference FROM facts
 		WHERE purpose BETWEEN ? AND ? AND collected_at <= ?`, int64(first), int64(last), micros(at))
 }
 

@@ -38,7 +38,7 @@ func (d *DB) Summary(ctx context.Context) (s Summary, err error) {
 	if err != nil {
 		return Summary{}, wrap("counting the ledger", err)
 	}
-	s.Current, err = tally(v.current(ctx, consent.Purposes[0], consent.Purposes[len(consent.Purposes)-1], time.Now()))
+	s.Current, err = tally(v.current(ctx, consent.Purposes[0], consent.Purposes[len(consent.Purposes)-1], time.Now(), nil))
 	return s, wrap("counting the ledger", err)
 }
 
