@@ -112,6 +112,32 @@ func TestKeyIsSealedToTheIdentity(t *testing.T) {
 	}
 }
 
+// A damaged secret is named, with what to do: who does it has the next table.
+func TestDamagedSecret(t *testing.T) {
+	p := newPlatform(t, 0)
+	first, err := p.open(t).Rotate(t.Context(), p.policy)
+	must(t, err)
+	secret := filepath.Join(p.tables(t)[0], "secret")
+	must(t, os.WriteFile(secret, make([]byte, 200), 0o600))
+	s := p.open(t)
+	for range 2 {
+		err := s.Tend(t.Context(), []*policy.Policy{p.policy})
+		if err == nil || !strings.Contains(err.Error(), "restore "+secret+" from a copy, or delete it") {
+			t.Fatalf("damaged: %v", err)
+		}
+	}
+	must(t, os.Remove(secret))
+	p.tend(t, s)
+	next, err := publication.Current(filepath.Join(p.Dir, "tables"), p.policy.Hash())
+	must(t, err)
+	if next == first.TableID || len(p.tables(t)) != 1 {
+		t.Errorf("after it was deleted: %d tables, the same: %v", len(p.tables(t)), next == first.TableID)
+	}
+	_, _, done, err := s.Take(next, p.policy, time.Now())
+	must(t, err)
+	done()
+}
+
 // A table that a session uses is destroyed when the session has ended, and not
 // before; the one that follows it stays.
 func TestDestroyWaitsForSessions(t *testing.T) {

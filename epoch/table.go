@@ -142,8 +142,17 @@ func (s *Shelf) unseal(id [32]byte) (*secret, error) {
 	return x, nil
 }
 
-// load opens what is private of the manifest's table.
+// load opens what is private of the manifest's table, and says what to do if it is
+// damaged: without its secret the table is over, and the next Tend makes another.
 func (s *Shelf) load(m *publication.Manifest) (*Table, error) {
+	t, err := s.loadTable(m)
+	if errors.Is(err, errSecret) {
+		err = fmt.Errorf("%w: restore %s from a copy, or delete it: then the next table is made", err, filepath.Join(s.private(m.TableID), secretFile))
+	}
+	return t, err
+}
+
+func (s *Shelf) loadTable(m *publication.Manifest) (*Table, error) {
 	x, err := s.unseal(m.TableID)
 	if err != nil {
 		return nil, err
@@ -164,13 +173,13 @@ func (s *Shelf) fill(t *Table) error {
 		return err
 	}
 	if t.Snapshot, err = consent.ReadSnapshot(f, size); err != nil {
-		return err
+		return fmt.Errorf("epoch: %s: %w", f.Name(), err)
 	}
 	if f, size, err = t.open(filepath.Join(s.private(m.TableID), indexFile)); err != nil {
 		return err
 	}
 	if t.Index, err = table.NewIndex(f, size, m.TokenLen); err != nil {
-		return err
+		return fmt.Errorf("epoch: %s: %w", f.Name(), err)
 	}
 	return t.check()
 }

@@ -88,9 +88,10 @@ func (p *platform) tend(ctx context.Context) (done <-chan struct{}) {
 		defer signal.Stop(now)
 		ticker := time.NewTicker(tendEvery)
 		defer ticker.Stop()
+		said := saidOnce{log: p.log}
 		for {
-			if err := p.server.Tend(ctx); err != nil && ctx.Err() == nil {
-				p.log.Error("published tables not tended", "error", err)
+			if err := p.server.Tend(ctx); ctx.Err() == nil {
+				said.result(err)
 			}
 			select {
 			case <-ctx.Done():
@@ -104,6 +105,27 @@ func (p *platform) tend(ctx context.Context) (done <-chan struct{}) {
 		}
 	}()
 	return ended
+}
+
+// saidOnce logs what stays wrong when it begins, and not each minute.
+type saidOnce struct {
+	log  *slog.Logger
+	last string
+}
+
+func (o *saidOnce) result(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	switch {
+	case text == o.last:
+	case err != nil:
+		o.log.Error("published tables not tended; said once, tried each minute", "error", text)
+	default:
+		o.log.Info("published tables tended again")
+	}
+	o.last = text
 }
 
 // tableFlags say whether a session is about a published table.
