@@ -24,16 +24,17 @@ type Budget struct {
 // Budgets returns what the journal in dir, a Config's Dir, holds, by platform and
 // then epoch. It changes nothing, and may run while sessions do.
 func Budgets(dir string) ([]Budget, error) {
-	text, err := os.ReadFile(filepath.Join(dir, journalFile))
+	path := filepath.Join(dir, journalFile)
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("client: journal: there is none in that directory")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("client: journal: %w", err)
 	}
-	past, _, err := readJournal(bytes.NewReader(text))
+	past, _, err := readJournal(bytes.NewReader(text), 1)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("client: journal: %s: %w", path, err)
 	}
 	type key struct {
 		platform identity.ID

@@ -1,12 +1,10 @@
 package client
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -34,11 +32,13 @@ var errReplayed = fmt.Errorf("client: this nonce has been used: %w", psi.AbortRe
 // asking again and again, and this is what stops it, so an entry is on disk
 // before the answer it covers leaves. It holds no identifier and no token.
 //
-// It is a file of JSON lines that only grows. Several processes may share it.
+// It is a file of JSON lines that only grows. Several processes may share it: each
+// reads what the others have appended, and nothing twice.
 type journal struct {
 	mu   sync.Mutex
 	path string
 	lock *flock.Flock
+	past memory
 }
 
 // entry is one line: a nonce that was seen, or questions that were admitted.
@@ -55,22 +55,29 @@ type entry struct {
 // journalFile is the journal's name in its directory.
 const journalFile = "journal.jsonl"
 
+// openJournal makes the journal if there is none, so that a directory it can't be
+// written in is noticed before anything is asked.
 func openJournal(dir string) (*journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("client: journal: %w", err)
 	}
 	path := filepath.Join(dir, journalFile)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("client: journal: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("client: journal: %w", err)
+	}
 	return &journal{path: path, lock: flock.New(path + ".lock")}, nil
 }
 
 // see is the session.Replay of this side.
 func (j *journal) see(_ context.Context, peer identity.ID, nonce [32]byte, until time.Time) error {
 	now := time.Now()
-	return j.append(func(seen []entry) (entry, error) {
-		for _, e := range seen {
-			if e.Nonce != nil && *e.Nonce == nonce && e.Platform == peer && e.Until.After(now) {
-				return entry{}, errReplayed
-			}
+	return j.append(func(past *memory) (entry, error) {
+		if past.nonces[seen{peer, nonce}].After(now) {
+			return entry{}, errReplayed
 		}
 		// A second more than until, since the OPEN was looked at a moment ago.
 		return entry{Time: now, Platform: peer, Nonce: (*identity.ID)(&nonce), Until: until.Add(time.Second)}, nil
@@ -81,26 +88,20 @@ func (j *journal) see(_ context.Context, peer identity.ID, nonce [32]byte, until
 // they would exceed the limit. A charge is never taken back.
 func (j *journal) charge(platform identity.ID, epoch, n, limit uint64) error {
 	e := entry{Platform: platform, Epoch: epoch, Queries: n}
-	return j.within(e, n, limit, ErrBudget, func(e *entry) uint64 { return e.Queries })
+	return j.within(e, n, limit, ErrBudget, func(c charged) uint64 { return c.queries })
 }
 
 // ask is charge for what this company asks of a platform; its error is ErrAsked.
 func (j *journal) ask(platform identity.ID, epoch, n, limit uint64) error {
 	e := entry{Platform: platform, Epoch: epoch, Asked: n}
-	return j.within(e, n, limit, ErrAsked, func(e *entry) uint64 { return e.Asked })
+	return j.within(e, n, limit, ErrAsked, func(c charged) uint64 { return c.asked })
 }
 
 // within appends e, of amount n, unless that and what the same platform and epoch
 // have already exceed the limit: then its error wraps spent and psi.AbortBudget.
-func (j *journal) within(e entry, n, limit uint64, spent error, amount func(*entry) uint64) error {
-	return j.append(func(past []entry) (entry, error) {
-		sum := uint64(0)
-		for i := range past {
-			if past[i].Platform == e.Platform && past[i].Epoch == e.Epoch {
-				sum += amount(&past[i])
-			}
-		}
-		if n > limit || sum > limit-n {
+func (j *journal) within(e entry, n, limit uint64, spent error, amount func(charged) uint64) error {
+	return j.append(func(past *memory) (entry, error) {
+		if sum := amount(past.sums[account{e.Platform, e.Epoch}]); n > limit || sum > limit-n {
 			return entry{}, fmt.Errorf("%w: %w", spent, psi.AbortBudget)
 		}
 		e.Time = time.Now()
@@ -110,7 +111,7 @@ func (j *journal) within(e entry, n, limit uint64, spent error, amount func(*ent
 
 // append decides on the next entry from all before it and makes it durable, with
 // no other process in between.
-func (j *journal) append(next func(past []entry) (entry, error)) (err error) {
+func (j *journal) append(next func(past *memory) (entry, error)) (err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.lock.Lock(); err != nil {
@@ -126,11 +127,10 @@ func (j *journal) append(next func(past []entry) (entry, error)) (err error) {
 			err = fmt.Errorf("client: journal: %w", closeErr)
 		}
 	}()
-	past, end, err := readJournal(f)
-	if err != nil {
-		return err
+	if err := j.past.readOn(f); err != nil {
+		return fmt.Errorf("client: journal: %s: %w", j.path, err)
 	}
-	e, err := next(past)
+	e, err := next(&j.past)
 	if err != nil {
 		return err
 	}
@@ -139,33 +139,14 @@ func (j *journal) append(next func(past []entry) (entry, error)) (err error) {
 		return fmt.Errorf("client: journal: %w", err)
 	}
 	// A line that a crash cut off covers nothing that left: write over it.
-	if err := f.Truncate(end); err != nil {
+	if err := f.Truncate(j.past.end); err != nil {
 		return fmt.Errorf("client: journal: %w", err)
 	}
-	if _, err := f.WriteAt(append(line, '\n'), end); err != nil {
+	if _, err := f.WriteAt(append(line, '\n'), j.past.end); err != nil {
 		return fmt.Errorf("client: journal: %w", err)
 	}
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("client: journal: %w", err)
 	}
-	return nil
-}
-
-// readJournal returns the whole entries and where they end.
-func readJournal(r io.Reader) (past []entry, end int64, err error) {
-	in := bufio.NewReader(r)
-	for line := 1; ; line++ {
-		text, err := in.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return past, end, nil
-		}
-		if err != nil {
-			return nil, 0, fmt.Errorf("client: journal: %w", err)
-		}
-		var e entry
-		if err := json.Unmarshal(text, &e); err != nil {
-			return nil, 0, fmt.Errorf("client: journal: line %d cannot be read; the budgets it holds can't be known", line)
-		}
-		past, end = append(past, e), end+int64(len(text))
-	}
+	return nil // the next append reads the line, as others do
 }

@@ -115,8 +115,11 @@ func TestNonces(t *testing.T) {
 func TestJournalThatCannotBeWritten(t *testing.T) {
 	dir := t.TempDir()
 	j := journalIn(t, dir)
-	if err := os.Mkdir(j.path, 0o700); err != nil { // a directory in the file's place
+	if err := errors.Join(os.Remove(j.path), os.Mkdir(j.path, 0o700)); err != nil { // a directory in the file's place
 		t.Fatal(err)
+	}
+	if _, err := openJournal(dir); err == nil {
+		t.Error("it is opened, and the first session will find out")
 	}
 	var code psi.AbortCode
 	if err := j.see(t.Context(), platformA, [32]byte{1}, time.Now()); err == nil || errors.As(err, &code) {
@@ -174,7 +177,7 @@ func TestDamagedLineIsAnError(t *testing.T) {
 			if err := os.WriteFile(j.path, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			err := j.charge(platformA, 1, 1, 10)
+			err := journalIn(t, filepath.Dir(j.path)).charge(platformA, 1, 1, 10)
 			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("line %d ", line+1)) || damage != "" && strings.Contains(err.Error(), damage) {
 				t.Errorf("%q in line %d: %v", damage, line+1, err)
 			}
@@ -264,16 +267,68 @@ func FuzzReadJournal(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		past, end, err := readJournal(bytes.NewReader(text))
+		past, end, err := readJournal(bytes.NewReader(text), 1)
 		if err != nil {
 			return
 		}
 		if want := int64(bytes.LastIndexByte(text, '\n') + 1); end != want {
 			t.Fatalf("ends at %d, want %d", end, want)
 		}
-		again, _, err := readJournal(bytes.NewReader(text[:end]))
+		again, _, err := readJournal(bytes.NewReader(text[:end]), 1)
 		if err != nil || len(again) != len(past) || len(past) != bytes.Count(text, []byte("\n")) {
 			t.Fatalf("%d entries, then %d: %v", len(past), len(again), err)
 		}
 	})
+}
+
+// What was read once is not read again, however many entries there are; what another
+// process has appended is, and a file that was put in its place is read from its
+// beginning.
+func TestJournalIsReadOn(t *testing.T) {
+	dir := t.TempDir()
+	j, other := journalIn(t, dir), journalIn(t, dir)
+	for range 12 { // more than the tail that is compared
+		if err := errors.Join(j.charge(platformA, 1, 1, 1000), other.charge(platformA, 1, 10, 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := contents(t, j)
+	spoiled := bytes.Clone(text)
+	spoiled[0] = 'x' // the first line, which both have read
+	if err := os.WriteFile(j.path, spoiled, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.charge(platformA, 1, 1, 133); err != nil {
+		t.Errorf("the beginning is read again: %v", err)
+	}
+	if err := j.charge(platformA, 1, 1, 133); !errors.Is(err, ErrBudget) {
+		t.Errorf("133 of 133 were charged: %v", err)
+	}
+	err := journalIn(t, dir).charge(platformA, 1, 1, 100)
+	if err == nil || !strings.Contains(err.Error(), j.path+": line 1 cannot be read") {
+		t.Errorf("who reads it first: %v", err)
+	}
+	// An older copy is put back: shorter in its place, or another file.
+	if err := os.WriteFile(j.path, text[:bytes.IndexByte(text, '\n')+1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(j.charge(platformA, 1, 33, 34), other.charge(platformA, 1, 1, 35)); err != nil {
+		t.Errorf("1 of 34 was charged: %v", err)
+	}
+	if err := os.WriteFile(j.path+".new", append(text, text...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(j.path+".new", j.path); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.charge(platformA, 1, 1, 264); !errors.Is(err, ErrBudget) {
+		t.Errorf("264 of 264 were charged: %v", err)
+	}
+	// A line that cannot be read names its number in the file.
+	if err := os.WriteFile(j.path, append(bytes.Repeat(append(text, text...), 2), "no entry\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.charge(platformA, 1, 1, 10000); err == nil || !strings.Contains(err.Error(), ": line 97 cannot be read") {
+		t.Errorf("a line that cannot be read: %v", err)
+	}
 }
