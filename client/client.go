@@ -179,6 +179,8 @@ func (c *Client) open(ctx context.Context) (stream ampsiv1.Match_SessionClient, 
 	switch {
 	case err == nil:
 		platform, err = c.platform(stream.Context())
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		err = refusal(c.conn, ctx.Err())
 	case ctx.Err() != nil:
 		err = fmt.Errorf("client: connect to the platform: %w", context.Cause(ctx))
 	default:

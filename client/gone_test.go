@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/overlap-psi/overlap/policy"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/session"
 )
 
 type frame struct {
@@ -117,6 +119,9 @@ func TestPlatformDoesNotAnswer(t *testing.T) {
 			started := time.Now()
 			_, err = m.Match(t.Context(), "spring", w.list(0, 5))
 			wantCode(t, err, psi.AbortTimeout)
+			if c.want == time.Minute && !strings.Contains(err.Error(), "session_seconds") {
+				t.Errorf("whose time is over: %v", err)
+			}
 			if took := time.Since(started); took < c.want || took > c.want+5*time.Second {
 				t.Errorf("given up after %v, want %v", took, c.want)
 			}
@@ -294,4 +299,26 @@ func (r *rest) check(after string) {
 			r.t.Errorf("%s: %s is left", after, name)
 		}
 	}
+}
+
+// A platform that goes in the middle of a session and stays away is told as that, not
+// as the time that ran out over it.
+func TestPlatformStaysAway(t *testing.T) {
+	t.Parallel()
+	inBubble(t, agreed(t, "max_releases = 100", "resume_seconds = 5"), 20, func(t *testing.T, w *world) {
+		connect := w.connect
+		w.there = at(got, psi.FrameOpenH, func(*ampsiv1.Frame) {
+			w.connect = func(context.Context) (net.Conn, error) {
+				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+			}
+			synctest.Wait()
+			w.cut()
+		})
+		_, err := w.match(t.Context(), "spring", 0, 5)
+		var away *client.UnreachableError
+		if !errors.Is(err, session.ErrBroken) || !errors.As(err, &away) || away.Obstacle != client.Refused || strings.Contains(err.Error(), "deadline") {
+			t.Errorf("away: %v", err)
+		}
+		w.connect = connect
+	})
 }

@@ -102,7 +102,7 @@ func (r *run) evaluate(ctx context.Context, list *audience.List) (table.Counts, 
 // other side.
 func (r *run) answer(ctx context.Context) (err error) {
 	c := r.c
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.c.Policy.SessionSeconds)*time.Second)
+	ctx, cancel := c.within(ctx)
 	defer cancel()
 	call, err := r.dial(ctx)
 	if err != nil {

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -143,6 +144,14 @@ func (r *run) tell(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// errTooLong ends a session.
+var errTooLong = fmt.Errorf("client: the session took longer than the policy allows (session_seconds): %w", psi.AbortTimeout)
+
+// within bounds the time of a session.
+func (c *Client) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, time.Duration(c.c.Policy.SessionSeconds)*time.Second, errTooLong)
 }
 
 // mayGo decides, before anything leaves, whether the list as it was read is

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -68,7 +67,7 @@ func (r *run) keepList(ctx context.Context, list *audience.List) error {
 // side. In A_LEARNS it ends before anybody looks for a match, so that its times
 // say nothing of the matches (PROTOCOL.md §8.5).
 func (r *run) ask(ctx context.Context, size uint64) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.c.c.Policy.SessionSeconds)*time.Second)
+	ctx, cancel := r.c.within(ctx)
 	defer cancel()
 	call, err := r.dial(ctx)
 	if err != nil {

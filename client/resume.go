@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,16 +62,20 @@ func (a *call) again(ctx context.Context) (session.Stream, error) {
 		a.pause = 0
 	}
 	a.c.c.Log.WarnContext(ctx, "connection lost, resuming")
+	var last error // says more than that the time is over
 	for {
 		if err := a.wait(ctx); err != nil {
-			return nil, err
+			return nil, cmp.Or(last, err)
 		}
 		err := a.open(ctx)
 		if err == nil {
 			return a.stream, nil
 		}
-		if ctx.Err() != nil || errors.Is(err, identity.ErrUnknown) {
+		if errors.Is(err, identity.ErrUnknown) || ctx.Err() != nil && last == nil {
 			return nil, err
+		}
+		if ctx.Err() == nil {
+			last = err
 		}
 	}
 }

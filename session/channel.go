@@ -120,11 +120,19 @@ func receive(st Stream) received {
 		if c := status.Code(err); c == codes.ResourceExhausted || c == codes.Unimplemented {
 			return received{err: fmt.Errorf("session: frame refused by the transport: %w", psi.AbortMalformed)}
 		}
-		// The text of a status is the peer's; its code is one of gRPC's.
-		return received{err: fmt.Errorf("%w: %v", ErrBroken, status.Code(err))}
+		return received{err: broken(err)}
 	}
 	f, err := decodeFrame(m)
 	return received{f, err}
+}
+
+// broken is the error of a connection that broke. The text of a status is the peer's;
+// its code is one of gRPC's, of which Unavailable says no more.
+func broken(err error) error {
+	if c := status.Code(err); c != codes.Unavailable {
+		return fmt.Errorf("%w: %v", ErrBroken, c)
+	}
+	return ErrBroken
 }
 
 // decodeFrame turns a message into a frame, or an ABORT into a *PeerAbort.
@@ -236,7 +244,7 @@ func (c *channel) written(ctx context.Context) error {
 	case err := <-c.sent:
 		c.writing = nil
 		if err != nil {
-			return c.why(fmt.Errorf("%w while sending %v: %v", ErrBroken, f.Type, status.Code(err)))
+			return c.why(fmt.Errorf("%w while sending %v", broken(err), f.Type))
 		}
 		c.lastSent += uint64(len(f.Body))
 		return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"syscall"
 
@@ -77,6 +78,10 @@ func advice(err error) string {
 	switch {
 	case errors.As(err, &h):
 		return h.hint
+	case errors.Is(err, context.Canceled):
+		return "what was charged stays charged; a session that had begun is over, and its receipt says how far it came"
+	case errors.Is(err, session.ErrBroken):
+		return "the connection was lost, and could not be made again if a session had begun; check the network and match again: nothing was charged twice"
 	case errors.As(err, &unreachable):
 		return obstacleHints[unreachable.Obstacle]
 	case errors.Is(err, identity.ErrUnknown):
@@ -107,8 +112,6 @@ func advice(err error) string {
 		return "stop that server first; a store has one at a time, and other commands may use it meanwhile"
 	case errors.Is(err, client.ErrDownload):
 		return "check the network and match again: what has come of the table is kept, and the rest is fetched"
-	case errors.Is(err, session.ErrBroken):
-		return "the connection was lost, and could not be made again if a session had begun; check the network and match again: nothing was charged twice"
 	}
 	return hints[uint8(session.Code(err))]
 }

@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -150,6 +151,9 @@ var packages = regexp.MustCompile(`(^|: )(?:(?:audience|audit|client|consent|dos
 // plain is an error as a person reads it: in one line, without the packages it has
 // come through.
 func plain(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "interrupted"
+	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	return packages.ReplaceAllString(text, "$1")
 }
