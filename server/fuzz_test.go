@@ -34,11 +34,19 @@ type advance struct {
 func (a *advance) arrives(f, honest *ampsiv1.Frame, again bool) {
 	switch {
 	case a.lost:
-	case again || !proto.Equal(f, honest):
+	case again || !proto.Equal(f, honest) && !sameHello(f, honest):
 		a.lost, a.hello = true, len(a.honest) == 0
 	default:
 		a.honest = append(a.honest, psi.FrameType(f.Type))
 	}
+}
+
+// sameHello reports whether f says what the honest HELLO does in other bytes, such as
+// a true that is 17. HELLO is not signed, and what it says is in OPEN again.
+func sameHello(f, honest *ampsiv1.Frame) bool {
+	var said, meant ampsiv1.Hello
+	return f.Type == uint32(psi.FrameHello) && honest.Type == f.Type && f.Seq == honest.Seq && len(f.Sig) == len(honest.Sig) &&
+		proto.Unmarshal(f.Body, &said) == nil && proto.Unmarshal(honest.Body, &meant) == nil && proto.Equal(&said, &meant)
 }
 
 func (s *script) next() byte {
@@ -145,7 +153,7 @@ func FuzzAdvertiser(f *testing.F) {
 		{}, {0, 0, 0, 0, 0}, {1}, {0, 1}, {0, 0, 1}, {0, 0, 0, 1}, {0, 0, 0, 0, 1}, {7}, {0, 7}, {0, 0, 7}, {0, 0, 0, 7}, {0, 0, 0, 0, 7},
 		{2, 0, 0, 4, 8, 1, 16, 1}, {0, 2, 3, 0, 3, 1, 2, 3, 1, 9}, {0, 0, 3, 5, 1, 0, 0}, {0, 0, 0, 3, 9, 0, 1, 15, 0}, {0, 0, 2, 9, 0, 1, 0, 0},
 		{4, 0, 9}, {0, 4, 0, 5}, {0, 0, 0, 0, 4, 0, 5}, {0, 4, 0, 200}, {0, 0, 4, 0, 31}, {0, 0, 4, 0x7f, 0xff}, {0, 0, 0, 4, 1, 1}, {0, 0, 0, 0, 4, 0, 1},
-		{5, 1}, {0, 5, 2}, {0, 0, 5, 7}, {0, 0, 0, 5, 23}, {6, 0}, {0, 6, 3}, {0, 0, 6, 31}, {0, 0, 0, 6, 15}, {0, 0, 0, 0, 6, 255},
+		{4, 0x52}, {5, 1}, {0, 5, 2}, {0, 0, 5, 7}, {0, 0, 0, 5, 23}, {6, 0}, {0, 6, 3}, {0, 0, 6, 31}, {0, 0, 0, 6, 15}, {0, 0, 0, 0, 6, 255},
 	} {
 		if !testing.Short() || i%3 == 0 { // a session takes a second
 			f.Add(seed)
