@@ -150,6 +150,9 @@ func New(conn grpc.ClientConnInterface, c Config) (*Client, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	j, err := openJournal(c.Dir)
+	if err == nil {
+		err = j.look()
+	}
 	if err != nil {
 		return nil, err
 	}

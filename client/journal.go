@@ -109,9 +109,15 @@ func (j *journal) within(e entry, n, limit uint64, spent error, amount func(char
 	})
 }
 
-// append decides on the next entry from all before it and makes it durable, with
-// no other process in between.
-func (j *journal) append(next func(past *memory) (entry, error)) (err error) {
+// look reads what there is, so that a journal that can't be read is noticed before
+// anything leaves.
+func (j *journal) look() error {
+	return j.locked(func(*os.File) error { return nil })
+}
+
+// locked reads on in the journal and lets a function have it, with no other process
+// in between.
+func (j *journal) locked(do func(f *os.File) error) (err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.lock.Lock(); err != nil {
@@ -130,10 +136,21 @@ func (j *journal) append(next func(past *memory) (entry, error)) (err error) {
 	if err := j.past.readOn(f); err != nil {
 		return fmt.Errorf("client: journal: %s: %w", j.path, err)
 	}
-	e, err := next(&j.past)
-	if err != nil {
-		return err
-	}
+	return do(f)
+}
+
+// append decides on the next entry from all before it and makes it durable.
+func (j *journal) append(next func(past *memory) (entry, error)) error {
+	return j.locked(func(f *os.File) error {
+		e, err := next(&j.past)
+		if err != nil {
+			return err
+		}
+		return j.write(f, e)
+	})
+}
+
+func (j *journal) write(f *os.File, e entry) error {
 	line, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("client: journal: %w", err)

@@ -25,11 +25,11 @@ const (
 // Save writes the identity into dir, which it makes if need be. It replaces no
 // identity that is there.
 func (i *Identity) Save(dir string) error {
-	if _, err := os.Lstat(filepath.Join(dir, keyFile)); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("identity: %s already holds an identity; to renew its TLS certificate use keygen --renew", dir)
-	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("identity: %w", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, keyFile)); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("identity: %s already holds an identity; to renew its TLS certificate use keygen --renew", dir)
 	}
 	// The key last: where it is, all is.
 	if err := i.SaveTLS(dir); err != nil {

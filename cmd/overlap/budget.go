@@ -60,6 +60,9 @@ func (c *budgetShow) list(ctx context.Context) ([]used, error) {
 	case c.Journal != "":
 		return c.ofJournal()
 	}
+	if err := (storeFlag{c.Store}).Validate(); err != nil {
+		return nil, usageError{err}
+	}
 	return c.ofStore(ctx)
 }
 
@@ -97,7 +100,7 @@ func (c *budgetShow) ofStore(ctx context.Context) (list []used, err error) {
 			partners[p.ID] = p
 		}
 	}
-	db, err := store.Open(ctx, c.Store)
+	db, err := storeFlag{c.Store}.open(ctx)
 	if err != nil {
 		return nil, err
 	}

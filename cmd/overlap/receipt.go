@@ -32,7 +32,7 @@ func (c *receiptVerify) Run() error {
 	}
 	r, err := session.ParseReceipt(file)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", c.File, err)
 	}
 	s, err := r.Verify()
 	if err != nil {
