@@ -80,6 +80,8 @@ func advice(err error) string {
 		return h.hint
 	case errors.Is(err, context.Canceled):
 		return "what was charged stays charged; a session that had begun is over, and its receipt says how far it came"
+	case errors.Is(err, client.ErrDownload):
+		return "check the network and match again: what has come of the table is kept, and the rest is fetched"
 	case errors.Is(err, session.ErrBroken):
 		return "the connection was lost, and could not be made again if a session had begun; check the network and match again: nothing was charged twice"
 	case errors.As(err, &unreachable):
@@ -110,8 +112,6 @@ func advice(err error) string {
 		return "correct --store, or make the database with: createdb NAME"
 	case errors.Is(err, store.ErrReserved):
 		return "stop that server first; a store has one at a time, and other commands may use it meanwhile"
-	case errors.Is(err, client.ErrDownload):
-		return "check the network and match again: what has come of the table is kept, and the rest is fetched"
 	}
 	return hints[uint8(session.Code(err))]
 }
