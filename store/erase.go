@@ -84,14 +84,18 @@ func (d *DB) Erase(ctx context.Context, accountID string, entries func([]ClosedL
 // scrub overwrites what the database has of deleted rows outside of its tables. It
 // is as much as can be done now: what a reader keeps from it goes with the next
 // time, or when the store is closed.
-func (d *DB) scrub(ctx context.Context) {
+func (d *DB) scrub(ctx context.Context) { d.tell(ctx, d.dialect.scrub) }
+
+// tell executes statements that are for the one connection that writes. What fails
+// would have been good, but need not be.
+func (d *DB) tell(ctx context.Context, statements []string) {
 	ctx = context.WithoutCancel(ctx)
 	conn, err := d.write.Conn(ctx)
 	if err != nil {
 		return
 	}
 	defer conn.Close()
-	for _, statement := range d.dialect.scrub {
+	for _, statement := range statements {
 		_, _ = conn.ExecContext(ctx, statement)
 	}
 }

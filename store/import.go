@@ -22,6 +22,8 @@ import (
 // a *FactError, ends it and leaves the batches before: giving the same facts again
 // from the start goes on where it ended.
 func (d *DB) Put(ctx context.Context, facts iter.Seq2[Fact, error]) (added uint64, err error) {
+	d.tell(ctx, d.dialect.most)
+	defer d.tell(ctx, d.dialect.usual)
 	p, err := d.newImport(ctx)
 	if err != nil {
 		return 0, err

@@ -227,3 +227,24 @@ func TestImportsAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// An import may have many pages in memory, and what comes after it has few again:
+// else a server's memory grows with its store.
+func TestPagesInMemory(t *testing.T) {
+	d, _ := openFile(t)
+	pages := func() (kib int) {
+		if err := d.write.QueryRow(`PRAGMA cache_size`).Scan(&kib); err != nil {
+			t.Fatal(err)
+		}
+		return -kib
+	}
+	usual := pages()
+	during := 0
+	_, err := d.Put(t.Context(), func(yield func(Fact, error) bool) {
+		during = pages()
+		yield(fact("a", 1), nil)
+	})
+	if err != nil || during < 10*usual || pages() != usual {
+		t.Errorf("%d KiB before, %d during an import and %d afterwards (%v)", usual, during, pages(), err)
+	}
+}

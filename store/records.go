@@ -271,11 +271,6 @@ func (v *View) scanAmong(ctx context.Context, among *Numbers, column string, row
 // it takes to look one of them up.
 const fewOf = 16
 
-func scanNumber(row scanner) (n int64, err error) {
-	err = row.Scan(&n)
-	return n, err
-}
-
 func (v *View) sortFacts(ctx context.Context, s *sorter, first, last consent.Purpose, at time.Time, among *Numbers) error {
 	var e []byte
 	return v.scanAmong(ctx, among, "account", func(row columns) error {

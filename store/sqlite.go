@@ -22,11 +22,11 @@ var errPath = errors.New("store: sqlite: needs the path of a file")
 // Every connection: wait for other processes' transactions rather than fail;
 // temporary files would hold identifiers, so there are none. Writing: a commit is
 // on disk before it returns; deleted content is overwritten; 32 MiB of pages in
-// memory and in the log save writing the same page for many a transaction.
+// the log save writing the same page for many a transaction.
 const (
 	everyPragma  = "_pragma=busy_timeout(30000)&_pragma=foreign_keys(1)&_pragma=temp_store(MEMORY)"
 	writePragmas = everyPragma + "&_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
-		"&_pragma=secure_delete(1)&_pragma=cache_size(-32768)&_pragma=wal_autocheckpoint(8192)"
+		"&_pragma=secure_delete(1)&_pragma=wal_autocheckpoint(8192)"
 	readPragmas = everyPragma + "&_txlock=deferred&_pragma=query_only(1)"
 )
 
@@ -35,6 +35,9 @@ var sqlite = dialect{
 	reading: sql.TxOptions{ReadOnly: true}, // its first statement takes the state
 	// The log has pages as they were, and is cut off if no reader needs it just now.
 	scrub: []string{`PRAGMA busy_timeout(0)`, `PRAGMA wal_checkpoint(TRUNCATE)`, `PRAGMA busy_timeout(30000)`},
+	// KiB of pages in memory: an import writes all over its indexes, a session does not.
+	most:  []string{`PRAGMA cache_size(-32768)`},
+	usual: []string{`PRAGMA cache_size(-2000)`},
 
 	rowsPerInsert: 16,
 	scan:          scanSQLite,

@@ -80,6 +80,8 @@ type dialect struct {
 	before  string            // a statement before the schema
 	turn    string            // a statement that begins each transaction that writes
 	scrub   []string          // statements after something secret was deleted
+	most    []string          // before much is written,
+	usual   []string          // and afterwards
 	writing sql.TxOptions
 	reading sql.TxOptions // of a transaction that sees one state throughout
 
