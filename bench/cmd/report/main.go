@@ -80,7 +80,8 @@ func run() error {
 	return nil
 }
 
-// sessions runs the reference and, with a profile, a session of n.
+// sessions runs the reference and, with a profile, sessions of n: five, because a
+// hundredth of one is a few samples.
 func sessions(w, log io.Writer, n int) error {
 	dir, err := os.MkdirTemp("", "report")
 	if err != nil {
@@ -92,7 +93,7 @@ func sessions(w, log io.Writer, n int) error {
 	if err != nil {
 		return err
 	}
-	session, err := repeat(log, 1, "-bench", fmt.Sprintf("^BenchmarkSession$/^n=%d$", n), "-benchtime", "1x", "-timeout", "1h",
+	session, err := repeat(log, 1, "-bench", fmt.Sprintf("^BenchmarkSession$/^n=%d$", n), "-benchtime", "5x", "-timeout", "1h",
 		".", "-sessionprofile", file)
 	if err != nil {
 		return err
