@@ -31,7 +31,9 @@ func (n *Namespace) Remove() error {
 
 // Command is what a command begins with that is to run in the network. It
 // yields to this process, which is the wire: a wire waits for nobody.
-func (n *Namespace) Command() []string { return []string{"nice", "-n", "15", "ip", "netns", "exec", n.name} }
+func (n *Namespace) Command() []string {
+	return []string{"nice", "-n", "15", "ip", "netns", "exec", n.name}
+}
 
 // Do runs f with this network as its own. What f opens stays there; goroutines
 // that it starts are not in it.
