@@ -259,8 +259,8 @@ func (s *site) crash() {
 }
 
 // saysWhy is what a match says whose platform died: that the session is lost, or
-// before there was one that the connection is; and what to do.
-var saysWhy = regexp.MustCompile(`match the list again|match again|is the platform serving`)
+// before there was one that the platform can't be reached; and what to do.
+var saysWhy = regexp.MustCompile(`match the list again|match again|cannot reach .*\n.*hint: `)
 
 // end waits for a match that has lost its platform and found it again, or was done
 // or killed already.
