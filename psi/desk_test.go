@@ -120,9 +120,7 @@ func TestMemoryIsReused(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		least = min(least, after.TotalAlloc-before.TotalAlloc)
 	}
-	// Without lanes a sum makes its buckets anew: so many for a window, however many
-	// elements there are.
-	if least > uint64(2*n*len(Element{})) {
+	if least > uint64(n*len(Element{})) {
 		t.Errorf("%d bytes for %d elements", least, n)
 	}
 }

@@ -1,6 +1,11 @@
 package ristretto
 
-import "github.com/bwesterb/go-ristretto/edwards25519"
+import (
+	"slices"
+	"sync"
+
+	"github.com/bwesterb/go-ristretto/edwards25519"
+)
 
 // SumVartime returns the one element Σ d_i·v_i, or the identity if there are no
 // elements. d has the length of v. Its time depends on both, so both must be
@@ -23,7 +28,10 @@ func (v *Vector) SumPartVartime(d []Scalar, part, parts int) *Vector {
 		return result
 	}
 	w := window(len(d))
-	buckets := make([]edwards25519.ExtendedPoint, 1<<(w-1))
+	kept := bucketsKept.Get().(*[]edwards25519.ExtendedPoint)
+	defer bucketsKept.Put(kept)
+	*kept = slices.Grow((*kept)[:0], 1<<(w-1))[:1<<(w-1)]
+	buckets := *kept
 	top, end := share(windows(w), part, parts)
 	for pos := w * (top - 1); pos >= w*end; pos -= w {
 		for range w {
@@ -37,6 +45,9 @@ func (v *Vector) SumPartVartime(d []Scalar, part, parts int) *Vector {
 	}
 	return result
 }
+
+// bucketsKept are buckets to be used again. Nothing in them is secret.
+var bucketsKept = sync.Pool{New: func() any { return new([]edwards25519.ExtendedPoint) }}
 
 // share returns which of n windows a part has: those below top, down to end.
 func share(n, part, parts int) (top, end int) { return n - part*n/parts, n - (part+1)*n/parts }
