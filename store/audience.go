@@ -287,7 +287,7 @@ func (d *DB) sortAudience(ctx context.Context, advertiser [32]byte, name string,
 		return err
 	}
 	var padded []byte
-	for account, err := range eachIn(ctx, tx, "reading an audience", scanText, `SELECT account_id FROM accounts WHERE id IN`, withoutErrors(accounts.All())) {
+	for account, err := range eachIn(ctx, tx, "reading an audience", scanText, `SELECT account_id FROM accounts WHERE id`, withoutErrors(accounts.All())) {
 		if err != nil {
 			return err
 		}

@@ -72,7 +72,7 @@ func (v *View) lines(ctx context.Context, facts []uint64) iter.Seq2[line, error]
 
 // linesOf is lines of a sequence of numbers, which is read by the chunk.
 func (v *View) linesOf(ctx context.Context, facts iter.Seq2[uint64, error]) iter.Seq2[line, error] {
-	return eachIn(ctx, v.tx, "reading the ledger", v.scanLine, linesQuery+`f.seq IN`, facts)
+	return eachIn(ctx, v.tx, "reading the ledger", v.scanLine, linesQuery+`f.seq`, facts)
 }
 
 // Event is what happened to an account once: a fact that arrived, or its switch

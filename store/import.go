@@ -69,7 +69,7 @@ func (d *DB) newImport(ctx context.Context) (p *factImport, err error) {
 		p.accounts.close()
 		return nil, wrap("adding facts", err)
 	}
-	if p.lookup, err = prepareLookup(ctx, d.write, `SELECT account_id, id FROM accounts WHERE account_id IN`); err != nil {
+	if p.lookup, err = prepareLookup(ctx, d.write, `SELECT account_id, id FROM accounts WHERE account_id`); err != nil {
 		p.accounts.close()
 		p.facts.close()
 		return nil, wrap("adding facts", err)

@@ -35,6 +35,7 @@ var postgres = dialect{
 	),
 	before: `CREATE FUNCTION never_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN RAISE EXCEPTION 'what is in the ledger is never changed: a change is a new row'; END $$`,
+	old:     `SELECT COUNT(*) FROM pg_class WHERE relname = 'audiences_ready' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())`,
 	turn:    `SELECT pg_advisory_xact_lock(8029751473180109168)`, // the number is "overlap", and any other would do
 	writing: sql.TxOptions{Isolation: sql.LevelReadCommitted},
 	reading: sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
@@ -73,7 +74,11 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 		return &numberingConnector{Connector: stdlib.GetConnector(*c)}
 	}
 	writing := connector(writeSettings)
-	d, err := newDB(ctx, postgres, sql.OpenDB(writing), sql.OpenDB(connector(readSettings)))
+	write, read := sql.OpenDB(writing), sql.OpenDB(connector(readSettings))
+	if err := refuseDevelopment(ctx, write, postgres.old); err != nil {
+		return nil, errors.Join(err, write.Close(), read.Close())
+	}
+	d, err := newDB(ctx, postgres, write, read)
 	if err != nil {
 		return nil, err
 	}

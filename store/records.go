@@ -8,7 +8,6 @@ import (
 	"errors"
 	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/overlap-psi/overlap/consent"
@@ -247,24 +246,15 @@ func (v *View) scanAmong(ctx context.Context, among *Numbers, column string, row
 			return row(c)
 		}, query, args...)
 	}
-	some := make([]int64, 0, namesPerLookup)
-	lookUp := func() error {
-		if len(some) == 0 {
-			return nil
+	for some, err := range batches(withoutErrors(among.All())) {
+		if err != nil {
+			return err
 		}
-		in := ` AND ` + column + ` IN (?` + strings.Repeat(", ?", len(some)-1) + `)`
-		err := v.scan(ctx, row, query+in, slices.Concat(args, some)...)
-		some = some[:0]
-		return err
-	}
-	for n := range among.All() {
-		if some = append(some, int64(n)); len(some) == cap(some) {
-			if err := lookUp(); err != nil {
-				return err
-			}
+		if err := v.scan(ctx, row, query+` AND `+column+in(len(some)), slices.Concat(args, some)...); err != nil {
+			return err
 		}
 	}
-	return lookUp()
+	return nil
 }
 
 // fewOf accounts are about as many rows of the ledger as are read in the time that

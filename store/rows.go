@@ -47,38 +47,59 @@ func each[T any](ctx context.Context, q querier, what string, scan func(scanner)
 }
 
 // eachIn streams the rows of those numbers, by some at once and in no order, of a
-// query that ends in "IN". The numbers are read as rows are.
+// query that ends in a column. The numbers are read as rows are.
 func eachIn[T any](ctx context.Context, q querier, what string, scan func(scanner) (T, error), query string, numbers iter.Seq2[uint64, error]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		chunk := make([]any, 0, namesPerLookup)
-		rows := func() (more bool) {
-			if len(chunk) == 0 {
-				return true
-			}
-			in := query + ` (?` + strings.Repeat(", ?", len(chunk)-1) + `)`
-			for v, err := range each(ctx, q, what, scan, in, chunk...) {
-				if !yield(v, err) || err != nil {
-					return false
-				}
-			}
-			chunk = chunk[:0]
-			return true
-		}
-		for n, err := range numbers {
+		for some, err := range batches(numbers) {
 			if err != nil {
 				var none T
 				yield(none, err)
 				return
 			}
-			if number, err := integer(n); err == nil { // no row has another
-				chunk = append(chunk, number)
-			}
-			if len(chunk) == cap(chunk) && !rows() {
-				return
+			for v, err := range each(ctx, q, what, scan, query+in(len(some)), anys(some)...) {
+				if !yield(v, err) || err != nil {
+					return
+				}
 			}
 		}
-		rows()
 	}
+}
+
+// batches are as many of the numbers at once as are looked up at once, each batch
+// until the next. An error ends it.
+func batches(numbers iter.Seq2[uint64, error]) iter.Seq2[[]int64, error] {
+	return func(yield func([]int64, error) bool) {
+		some := make([]int64, 0, namesPerLookup)
+		for n, err := range numbers {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if number, err := integer(n); err == nil { // no row has another
+				some = append(some, number)
+			}
+			if len(some) == cap(some) {
+				if !yield(some, nil) {
+					return
+				}
+				some = some[:0]
+			}
+		}
+		if len(some) > 0 {
+			yield(some, nil)
+		}
+	}
+}
+
+// in is what follows a column that has to be one of n parameters.
+func in(n int) string { return ` IN (?` + strings.Repeat(", ?", n-1) + `)` }
+
+func anys(numbers []int64) []any {
+	list := make([]any, len(numbers))
+	for i, n := range numbers {
+		list[i] = n
+	}
+	return list
 }
 
 // withoutErrors is a sequence that cannot fail as one that can.
@@ -100,11 +121,7 @@ type columns interface {
 
 // scanRows has row called with each row of a query's, over database/sql.
 func scanRows(ctx context.Context, tx *sql.Tx, row func(columns) error, query string, args []int64) error {
-	numbers := make([]any, len(args))
-	for i, arg := range args {
-		numbers[i] = arg
-	}
-	rows, err := tx.QueryContext(ctx, query, numbers...)
+	rows, err := tx.QueryContext(ctx, query, anys(args)...)
 	if err != nil {
 		return err
 	}
@@ -200,10 +217,10 @@ type lookup struct{ many *sql.Stmt }
 // namesPerLookup is enough: more are not faster.
 const namesPerLookup = 64
 
-// prepareLookup prepares "SELECT name, number FROM … WHERE name IN" with the names
-// to follow.
+// prepareLookup prepares "SELECT name, number FROM … WHERE name" with the names to
+// follow.
 func prepareLookup(ctx context.Context, db *sql.DB, query string) (*lookup, error) {
-	many, err := db.PrepareContext(ctx, query+" (?"+strings.Repeat(", ?", namesPerLookup-1)+")")
+	many, err := db.PrepareContext(ctx, query+in(namesPerLookup))
 	return &lookup{many}, err
 }
 

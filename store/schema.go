@@ -48,6 +48,19 @@ func (d *DB) migrate(ctx context.Context) error {
 	})
 }
 
+// refuseDevelopment refuses a store from before the first release, whose facts say
+// less than the ledger must, or whose audiences stand otherwise.
+func refuseDevelopment(ctx context.Context, db *sql.DB, marks string) error {
+	var n int
+	if err := db.QueryRowContext(ctx, marks).Scan(&n); err != nil {
+		return wrap("preparing the schema", err)
+	}
+	if n > 0 {
+		return errDevelopment
+	}
+	return nil
+}
+
 func appliedVersions(ctx context.Context, tx *sql.Tx) (n int, err error) {
 	const table = `CREATE TABLE IF NOT EXISTS schema_versions (version INTEGER NOT NULL PRIMARY KEY, applied BIGINT NOT NULL)`
 	if _, err := tx.ExecContext(ctx, table); err != nil {

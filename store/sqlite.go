@@ -32,6 +32,7 @@ const (
 
 var sqlite = dialect{
 	words:   strings.NewReplacer("NEVER CHANGED", "BEGIN SELECT RAISE(ABORT, 'what is in the ledger is never changed: a change is a new row'); END"),
+	old:     `SELECT COUNT(*) FROM sqlite_schema WHERE name IN ('migrations', 'audiences_ready')`,
 	reading: sql.TxOptions{ReadOnly: true}, // its first statement takes the state
 	// The log has pages as they were, and is cut off if no reader needs it just now.
 	scrub: []string{`PRAGMA busy_timeout(0)`, `PRAGMA wal_checkpoint(TRUNCATE)`, `PRAGMA busy_timeout(30000)`},
@@ -168,7 +169,7 @@ const busyTime = 30 * time.Second
 // get in each other's way, and SQLite's own patience does not cover that.
 func connect(ctx context.Context, write *sql.DB) error {
 	for deadline := time.Now().Add(busyTime); ; {
-		err := refuseDevelopment(ctx, write)
+		err := refuseDevelopment(ctx, write, sqlite.old)
 		if !errors.Is(err, sqlite3.BUSY) || time.Now().After(deadline) {
 			return err
 		}
@@ -178,19 +179,6 @@ func connect(ctx context.Context, write *sql.DB) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-}
-
-// refuseDevelopment refuses a file from before the first release, whose facts say
-// less than the ledger must, or whose audiences stand otherwise.
-func refuseDevelopment(ctx context.Context, db *sql.DB) error {
-	var n int
-	if err := db.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_schema WHERE name IN ('migrations', 'audiences_ready')`).Scan(&n); err != nil {
-		return wrap("preparing the schema", err)
-	}
-	if n > 0 {
-		return errDevelopment
-	}
-	return nil
 }
 
 // refuseForeign refuses another program's database, without a file beside it or a

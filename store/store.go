@@ -78,6 +78,7 @@ type DB struct {
 type dialect struct {
 	words   *strings.Replacer // from the schema's
 	before  string            // a statement before the schema
+	old     string            // a query that counts the marks of a store from before the first release
 	turn    string            // a statement that begins each transaction that writes
 	scrub   []string          // statements after something secret was deleted
 	most    []string          // before much is written,

@@ -381,14 +381,21 @@ func TestPathsWithMarks(t *testing.T) {
 
 // As the program left them before its first release.
 func TestDevelopmentStoreIsRefused(t *testing.T) {
-	for _, change := range []string{`CREATE TABLE migrations (version INTEGER)`, `CREATE INDEX audiences_ready ON audiences (name)`} {
-		d, path := openFile(t)
-		if _, err := d.write.Exec(change); err != nil {
+	onEachURL(t, func(t *testing.T, url string) {
+		d := open(t, url)
+		if _, err := d.write.Exec(`CREATE INDEX audiences_ready ON audiences (name)`); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(t.Context(), "sqlite:"+path); !errors.Is(err, errDevelopment) {
-			t.Errorf("%s: %v", change, err)
+		if _, err := Open(t.Context(), url); !errors.Is(err, errDevelopment) {
+			t.Errorf("%v", err)
 		}
+	})
+	d, path := openFile(t)
+	if _, err := d.write.Exec(`CREATE TABLE migrations (version INTEGER)`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), "sqlite:"+path); !errors.Is(err, errDevelopment) {
+		t.Errorf("%v", err)
 	}
 }
 
