@@ -127,9 +127,10 @@ func receive(st Stream) received {
 }
 
 // broken is the error of a connection that broke. The text of a status is the peer's;
-// its code is one of gRPC's, of which Unavailable says no more.
+// its code is one of gRPC's, of which Unavailable says no more, nor Unknown, which is
+// a write to a stream that has ended.
 func broken(err error) error {
-	if c := status.Code(err); c != codes.Unavailable {
+	if c := status.Code(err); c != codes.Unavailable && c != codes.Unknown {
 		return fmt.Errorf("%w: %v", ErrBroken, c)
 	}
 	return ErrBroken

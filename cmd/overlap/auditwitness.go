@@ -290,19 +290,19 @@ func (c *auditPublish) Run(ctx context.Context) error {
 	var r published
 	var errs []error
 	for _, w := range witnesses {
-		c, err := exchange(c.Exchange).cosigned(w, book.Signer().Verifier())
+		head, err := exchange(c.Exchange).cosigned(w, book.Signer().Verifier())
 		if errors.Is(err, fs.ErrNotExist) {
 			r.Waiting = append(r.Waiting, w.Name())
 			continue
 		}
 		if err == nil {
-			c, err = audit.PublishCosigned(ctx, book.PublicDir(), book.Signer(), audit.PublicEvents, c.Bytes(), audit.Quorum{Of: witnesses, Least: 1})
+			head, err = audit.PublishCosigned(ctx, book.PublicDir(), book.Signer(), audit.PublicEvents, head.Bytes(), audit.Quorum{Of: witnesses, Least: 1})
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", w.Name(), err))
 			continue
 		}
-		r.witnessed = witnessed{c.Size, c.Cosigned}
+		r.witnessed = witnessed{head.Size, head.Cosigned}
 	}
 	if len(errs) == 0 && len(r.By) == 0 {
 		return errors.New("no witness has answered yet")

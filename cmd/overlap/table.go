@@ -107,7 +107,7 @@ func (p *platform) tend(ctx context.Context) (done <-chan struct{}) {
 	return ended
 }
 
-// saidOnce logs what stays wrong when it begins, and not each minute.
+// saidOnce logs what stays wrong when it begins, and not at each attempt.
 type saidOnce struct {
 	log  *slog.Logger
 	last string
@@ -121,7 +121,7 @@ func (o *saidOnce) result(err error) {
 	switch {
 	case text == o.last:
 	case err != nil:
-		o.log.Error("published tables not tended; said once, tried each minute", "error", text)
+		o.log.Error("published tables not tended; said once, and tried again and again", "error", text)
 	default:
 		o.log.Info("published tables tended again")
 	}
