@@ -37,6 +37,7 @@ var rows = []row{
 	{pkg: "internal/pending"},
 	{pkg: "internal/postgrestest"}, // for tests
 	{pkg: "internal/required"},     // for tests
+	{pkg: "internal/guardpage"},    // for tests
 	{pkg: "internal/sheet"},
 	{pkg: "identifier"},
 	{pkg: "identity", imports: []string{"internal/pending"}},

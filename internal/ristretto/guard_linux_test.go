@@ -3,28 +3,19 @@
 package ristretto
 
 import (
-	"syscall"
 	"testing"
 	"unsafe"
 
 	"github.com/bwesterb/go-ristretto/edwards25519"
+
+	"github.com/overlap-psi/overlap/internal/guardpage"
 )
 
 // guarded returns a T that ends where a page begins that can't be touched: a
 // vector instruction that reads or writes past its operand crashes the test.
 func guarded[T any](t *testing.T, value T) *T {
 	t.Helper()
-	page := syscall.Getpagesize()
-	size := (int(unsafe.Sizeof(value)) + page - 1) / page * page
-	b, err := syscall.Mmap(-1, 0, size+page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { syscall.Munmap(b) })
-	if err := syscall.Mprotect(b[size:], syscall.PROT_NONE); err != nil {
-		t.Fatal(err)
-	}
-	x := (*T)(unsafe.Pointer(&b[size-int(unsafe.Sizeof(value))]))
+	x := (*T)(unsafe.Pointer(unsafe.SliceData(guardpage.Between(t, int(unsafe.Sizeof(value)), true))))
 	*x = value
 	return x
 }
