@@ -3,11 +3,9 @@ package consent
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"iter"
 	"time"
@@ -15,7 +13,6 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/overlap-psi/overlap/internal/input"
-	"github.com/overlap-psi/overlap/internal/merkle"
 )
 
 // A snapshot is a header, size lines of equal length, and a trailer. Counts and
@@ -45,125 +42,6 @@ var (
 	errSecret  = errors.New("consent: record without a salt secret")
 	errPadded  = errors.New("consent: padded size is below the number of leaves")
 )
-
-// WriteSnapshot admits the ledger's records under the rule at the given moment
-// and writes those that pass, one leaf each, then pads up to pad(leaves), the
-// size that the tree has in public (PROTOCOL.md §7.2, §10). It returns the tree's
-// root, the number of leaves and the size with pads. Memory does not grow with
-// the ledger.
-//
-// The ledger comes ordered by account, class and hash; two admitted records with
-// the same three, or out of order, are an error, as is a record without account
-// or secret. An error of the ledger ends the snapshot; what was written by then
-// is none.
-//
-// The id is 32 fresh random bytes, and it stays as secret as the snapshot: it
-// separates this snapshot's salts from any other's, and whoever has it can tell
-// the pads from the leaves. The output holds hashed identifiers and salts, so a
-// file of it is readable by its owner only and is removed when its last session
-// is over. With the same ledger, moment and id it can be written again, but for
-// the records that have been erased since.
-func WriteSnapshot(w io.Writer, id *[32]byte, rule Rule, at time.Time, pad func(leaves uint64) uint64, ledger iter.Seq2[Record, error]) (root tlog.Hash, leaves, size uint64, err error) {
-	s := &snapshotWriter{w: bufio.NewWriterSize(w, bufferLen), id: id, facts: sha256.New(), batch: newBatch(batchLen)}
-	defer s.batch.salts.forget()
-	s.writeHeader(at)
-	if err := s.writeLeaves(rule, at, ledger); err != nil {
-		return tlog.Hash{}, 0, 0, err
-	}
-	s.write()
-	leaves = s.tree.Size()
-	if size = pad(leaves); size < leaves {
-		return tlog.Hash{}, 0, 0, errPadded
-	}
-	for i := leaves; i < size; i++ {
-		s.batch.addPad(id, i)
-		s.writeFull()
-	}
-	s.write()
-	root = s.tree.Root()
-	s.writeTrailer(leaves, size, root)
-	if err := s.w.Flush(); err != nil {
-		return tlog.Hash{}, 0, 0, fmt.Errorf("consent: writing the snapshot: %w", err)
-	}
-	return root, leaves, size, nil
-}
-
-// bufferLen is the size of the one buffer between lines and file, in bytes.
-const bufferLen = 1 << 16
-
-// snapshotWriter writes lines and hashes them as it does. A bufio.Writer keeps
-// its first error, so the errors of single writes are found by Flush.
-type snapshotWriter struct {
-	w     *bufio.Writer
-	id    *[32]byte
-	tree  merkle.Range
-	facts hash.Hash
-	batch batch // not written yet
-	last  line  // the last leaf; at first zeros, which come before any
-}
-
-func (s *snapshotWriter) writeHeader(at time.Time) {
-	b := make([]byte, 0, headerLen)
-	b = append(b, snapshotMagic...)
-	b = binary.BigEndian.AppendUint16(b, snapshotVersion)
-	b = appendTime(b, at)
-	b = append(b, s.id[:]...)
-	s.w.Write(b)
-}
-
-func (s *snapshotWriter) writeLeaves(rule Rule, at time.Time, ledger iter.Seq2[Record, error]) error {
-	for rec, err := range ledger {
-		if err != nil {
-			return fmt.Errorf("consent: reading the ledger: %w", err)
-		}
-		if _, err := rule.Admit(&rec, at); err != nil {
-			continue // the Refusal is the ledger's to report: here only what passes counts
-		}
-		if err := s.writeLeaf(&rec); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *snapshotWriter) writeLeaf(rec *Record) error {
-	switch {
-	case rec.Account == Handle{}:
-		return errAccount
-	case rec.Secret == [32]byte{}:
-		return errSecret
-	}
-	leaf := s.batch.addLeaf(s.id, rec)
-	if s.last.compare(leaf) >= 0 {
-		return errOrder
-	}
-	s.last = *leaf
-	s.writeFull()
-	return nil
-}
-
-// writeFull writes the batch if it is full.
-func (s *snapshotWriter) writeFull() {
-	if s.batch.len() == batchLen {
-		s.write()
-	}
-}
-
-// write writes the batch.
-func (s *snapshotWriter) write() {
-	s.tree.AppendLeaves(s.batch.seal(), sha256.Size)
-	s.batch.addFacts(s.facts)
-	s.w.Write(s.batch.lines)
-	s.batch.reset()
-}
-
-func (s *snapshotWriter) writeTrailer(leaves, size uint64, root tlog.Hash) {
-	b := make([]byte, 0, trailerLen)
-	b = binary.BigEndian.AppendUint64(b, leaves)
-	b = binary.BigEndian.AppendUint64(b, size)
-	b = append(b, root[:]...)
-	s.w.Write(s.facts.Sum(b))
-}
 
 // Snapshot is a written snapshot, open for reading. Its methods may be called
 // concurrently if the reader's ReadAt may.

@@ -350,8 +350,8 @@ func TestReadSnapshotFindsEveryChange(t *testing.T) {
 // file: what is left to find is what the root does not say.
 func forge(lines []line, leaves uint64) []byte {
 	var b bytes.Buffer
-	s := &snapshotWriter{w: bufio.NewWriter(&b), id: &testID, facts: sha256.New()}
-	s.writeHeader(noon)
+	s := &sealer{w: bufio.NewWriter(&b), facts: sha256.New()}
+	s.writeHeader(&testID, noon)
 	for _, l := range lines {
 		*l.kept() = l.hash()
 		s.tree.AppendLeaves(l.kept()[:], sha256.Size)
