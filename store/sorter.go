@@ -15,16 +15,24 @@ import (
 )
 
 // sorter sorts any number of entries by their bytes, in memory up to a limit and
-// beyond it in a private file: sorted runs, which are merged as they are read.
+// beyond it in a private file: sorted runs, which are merged as they are read. What
+// is full is sorted and written while more is added, so a sorter may not be copied.
 type sorter struct {
 	dir   string // of the file
 	limit int    // of bytes in memory
 
+	lots    [2]lot     // one is being filled
+	filling int        // which
+	written chan error // of the other; nil if it has nothing to be written
+	file    *os.File
+	name    string // to remove at the end, where an open file can't be
+	runs    []int64
+}
+
+// lot is the entries that are sorted at once.
+type lot struct {
 	blocks [][]byte // of entries, one after the other; all but the last are full
 	refs   []ref
-	file   *os.File
-	name   string // to remove at the end, where an open file can't be
-	runs   []int64
 }
 
 // ref is where an entry is, and its first bytes, which tell most apart.
@@ -39,8 +47,8 @@ func newRef(entry []byte, block, from int) ref {
 	return ref{binary.BigEndian.Uint64(entry), uint64(block)<<(2*placeBits) | uint64(from)<<placeBits | uint64(len(entry))}
 }
 
-// sorterMemory is enough for a hundred thousand facts without a file, and about
-// what reading the ledger takes of memory at most.
+// sorterMemory is enough for fifty thousand facts without a file, and about what
+// reading the ledger takes of memory at most.
 const sorterMemory = 24 << 20
 
 // blockLen is the length of blocks: much more than an entry's, so that little is
@@ -54,73 +62,48 @@ const minEntry = 8 // bytes
 
 // add adds an entry.
 func (s *sorter) add(entry []byte) error {
-	last := len(s.blocks) - 1
-	if last < 0 || len(s.blocks[last])+len(entry) > blockLen {
-		if len(s.blocks)*blockLen+len(s.refs)*refLen >= s.limit {
+	l := &s.lots[s.filling]
+	if !l.fits(entry) {
+		if l.memory() >= s.limit/len(s.lots) {
 			if err := s.spill(); err != nil {
 				return fmt.Errorf("sorting: %w", err)
 			}
+			l = &s.lots[s.filling]
 		}
-		s.blocks = append(s.blocks, s.block())
-		last = len(s.blocks) - 1
+		l.grow()
 	}
-	if len(s.refs) == cap(s.refs) {
-		s.refs = slices.Grow(s.refs, max(1024, len(s.refs))) // append grows by less, and so makes more of what is thrown away
-	}
-	s.refs = append(s.refs, newRef(entry, last, len(s.blocks[last])))
-	s.blocks[last] = append(s.blocks[last], entry...)
+	l.add(entry)
 	return nil
 }
 
-// block returns an empty block: one that has been written to the file, or a new one.
-func (s *sorter) block() []byte {
-	if n := len(s.blocks); n < cap(s.blocks) {
-		if used := s.blocks[:n+1][n]; used != nil {
-			return used[:0]
-		}
-	}
-	return make([]byte, 0, blockLen)
-}
-
-func (s *sorter) entry(r ref) []byte {
-	const mask = 1<<placeBits - 1
-	from := r.place >> placeBits & mask
-	return s.blocks[r.place>>(2*placeBits)][from : from+r.place&mask]
-}
-
-func (s *sorter) sort() {
-	slices.SortFunc(s.refs, func(a, b ref) int {
-		if a.prefix != b.prefix {
-			return cmp.Compare(a.prefix, b.prefix)
-		}
-		return bytes.Compare(s.entry(a), s.entry(b))
-	})
-}
-
-// spill writes what is in memory to the file, as one more run.
+// spill has what was added written to the file, as one more run, and goes on with
+// the other lot once that is written.
 func (s *sorter) spill() error {
-	if len(s.refs) == 0 {
-		return nil
+	full := &s.lots[s.filling]
+	if err := s.wait(); err != nil || len(full.refs) == 0 {
+		return err
 	}
 	if s.file == nil {
 		if err := s.create(); err != nil {
 			return err
 		}
 	}
-	s.sort()
-	w := bufio.NewWriterSize(s.file, 1<<16)
-	var written int64
-	for _, r := range s.refs {
-		var length [2]byte
-		entry := s.entry(r)
-		binary.BigEndian.PutUint16(length[:], uint16(len(entry)))
-		w.Write(length[:]) // an error stays until Flush
-		w.Write(entry)
-		written += 2 + int64(len(entry))
+	written := make(chan error, 1)
+	s.runs = append(s.runs, full.runLen())
+	s.written = written
+	s.filling = 1 - s.filling
+	go func() { written <- full.write(s.file) }()
+	return nil
+}
+
+// wait returns once the lot that is not being filled is written and empty.
+func (s *sorter) wait() error {
+	if s.written == nil {
+		return nil
 	}
-	s.runs = append(s.runs, written)
-	s.blocks, s.refs = s.blocks[:0], s.refs[:0]
-	return w.Flush()
+	err := <-s.written
+	s.written = nil
+	return err
 }
 
 // create makes the file, which loses its name at once where the system allows it,
@@ -145,9 +128,8 @@ func (s *sorter) sorted() iter.Seq2[[]byte, error] {
 			}
 			return
 		}
-		s.sort()
-		for _, r := range s.refs {
-			if !yield(s.entry(r), nil) {
+		for e := range s.lots[s.filling].sorted() {
+			if !yield(e, nil) {
 				return
 			}
 		}
@@ -156,7 +138,7 @@ func (s *sorter) sorted() iter.Seq2[[]byte, error] {
 
 // merge yields the entries of all runs.
 func (s *sorter) merge(yield func([]byte, error) bool) error {
-	if err := s.spill(); err != nil {
+	if err := errors.Join(s.spill(), s.wait()); err != nil {
 		return err
 	}
 	var heads runHeap
@@ -189,18 +171,100 @@ func (s *sorter) merge(yield func([]byte, error) bool) error {
 
 // close forgets the entries, and the file.
 func (s *sorter) close() error {
-	for _, block := range s.blocks[:cap(s.blocks)] {
-		clear(block[:cap(block)]) // secrets
+	err := s.wait()
+	for i := range s.lots {
+		s.lots[i].forget()
 	}
-	s.blocks, s.refs = nil, nil
 	if s.file == nil {
-		return nil
+		return err
 	}
-	err := s.file.Close()
+	err = errors.Join(err, s.file.Close())
 	if s.name != "" {
 		err = errors.Join(err, os.Remove(s.name))
 	}
 	return err
+}
+
+// fits reports whether the last block has room for the entry.
+func (l *lot) fits(entry []byte) bool {
+	last := len(l.blocks) - 1
+	return last >= 0 && len(l.blocks[last])+len(entry) <= blockLen
+}
+
+// memory returns what the lot takes, in bytes.
+func (l *lot) memory() int { return len(l.blocks)*blockLen + len(l.refs)*refLen }
+
+// grow adds an empty block: one that has been written to the file, or a new one.
+func (l *lot) grow() {
+	if n := len(l.blocks); n < cap(l.blocks) {
+		if used := l.blocks[:n+1][n]; used != nil {
+			l.blocks = append(l.blocks, used[:0])
+			return
+		}
+	}
+	l.blocks = append(l.blocks, make([]byte, 0, blockLen))
+}
+
+// add adds an entry to the last block.
+func (l *lot) add(entry []byte) {
+	last := len(l.blocks) - 1
+	if len(l.refs) == cap(l.refs) {
+		l.refs = slices.Grow(l.refs, max(1024, len(l.refs))) // append grows by less, and so makes more of what is thrown away
+	}
+	l.refs = append(l.refs, newRef(entry, last, len(l.blocks[last])))
+	l.blocks[last] = append(l.blocks[last], entry...)
+}
+
+func (l *lot) entry(r ref) []byte {
+	const mask = 1<<placeBits - 1
+	from := r.place >> placeBits & mask
+	return l.blocks[r.place>>(2*placeBits)][from : from+r.place&mask]
+}
+
+// sorted returns the entries in order.
+func (l *lot) sorted() iter.Seq[[]byte] {
+	slices.SortFunc(l.refs, func(a, b ref) int {
+		if a.prefix != b.prefix {
+			return cmp.Compare(a.prefix, b.prefix)
+		}
+		return bytes.Compare(l.entry(a), l.entry(b))
+	})
+	return func(yield func([]byte) bool) {
+		for _, r := range l.refs {
+			if !yield(l.entry(r)) {
+				return
+			}
+		}
+	}
+}
+
+// runLen returns the length of the lot as a run, in bytes.
+func (l *lot) runLen() (n int64) {
+	for _, block := range l.blocks {
+		n += int64(len(block))
+	}
+	return n + 2*int64(len(l.refs))
+}
+
+// write writes the lot as a run, and empties it.
+func (l *lot) write(file io.Writer) error {
+	w := bufio.NewWriterSize(file, 1<<16)
+	for entry := range l.sorted() {
+		var length [2]byte
+		binary.BigEndian.PutUint16(length[:], uint16(len(entry)))
+		w.Write(length[:]) // an error stays until Flush
+		w.Write(entry)
+	}
+	l.blocks, l.refs = l.blocks[:0], l.refs[:0]
+	return w.Flush()
+}
+
+// forget overwrites the entries, which have secrets.
+func (l *lot) forget() {
+	for _, block := range l.blocks[:cap(l.blocks)] {
+		clear(block[:cap(block)])
+	}
+	*l = lot{}
 }
 
 // run is a sorted part of the file, and its first entry that was not yielded yet.
