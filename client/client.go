@@ -106,8 +106,8 @@ func DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
 		grpc.WithMaxHeaderListSize(16 << 10),
-		grpc.WithStaticStreamWindowSize(1 << 20),
-		grpc.WithStaticConnWindowSize(4 << 20),
+		grpc.WithStaticStreamWindowSize(4 << 20), // as the server's
+		grpc.WithStaticConnWindowSize(8 << 20),
 		grpc.WithDisableRetry(),
 		// A session that lost its connection has minutes to find another.
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: redial, MinConnectTimeout: 20 * time.Second}),

@@ -86,7 +86,7 @@ var topFields = []field{
 		is("how long a session may last"),
 	integer("release_step", 1, 3600, func(p *Policy) *uint64 { return &p.ReleaseStep }).or(int64(10)).
 		is("a count leaves at a multiple of so many seconds"),
-	integer("window", 4, 64, func(p *Policy) *uint64 { return &p.Window }).or(int64(4)).
+	integer("window", 4, 64, func(p *Policy) *uint64 { return &p.Window }).or(int64(8)).
 		is("chunks under way at a time"),
 
 	integer("retention_days", 1, 3650, func(p *Policy) *uint64 { return &p.RetentionDays }).

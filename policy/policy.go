@@ -42,7 +42,7 @@ type Policy struct {
 	ResumeSeconds  uint64 // how long a broken session can be resumed; default 600, 0: not at all
 	SessionSeconds uint64 // deadline of a session; default 86 400, a day
 	ReleaseStep    uint64 // seconds; a release leaves at a multiple of it; default 10
-	Window         uint64 // chunks in flight; default 4
+	Window         uint64 // chunks in flight; default 8
 
 	RetentionDays uint64 // how long the platform keeps what an audit of a session needs
 	AuditSamples  uint64 // positions that an audit opens; default 4603

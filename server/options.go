@@ -17,8 +17,8 @@ const (
 	maxMessage    = 1 << 20 // bytes; a chunk is half of it (PROTOCOL.md §13)
 	maxStreams    = 4       // per connection, against rapid reset
 	maxHeaders    = 16 << 10
-	streamWindow  = 1 << 20
-	connWindow    = 4 << 20
+	streamWindow  = 4 << 20 // no less than a socket's buffer: in it what widens the other way's window waits behind chunks
+	connWindow    = 8 << 20
 	handshakeTime = 10 * time.Second
 )
 

@@ -25,7 +25,7 @@ func main() { evidence.Main("links", run) }
 func run(ctx context.Context) error {
 	n := flag.Int("n", 100_000, "how many identifiers each company has")
 	list := flag.String("links", "100/10,20/80,20/80/1", "wires: Mbit/s, round trip in ms, and loss in percent if there is some")
-	window := flag.Int("window", 4, "chunks in flight, in the policy")
+	window := flag.Int("window", 8, "chunks in flight, in the policy")
 	congestion := flag.String("congestion", "", "how TCP holds back, such as cubic or bbr; empty: as this system does")
 	seed := flag.Uint64("seed", 1, "which packets get lost")
 	dir := flag.String("out", "results", "folder for the results")
