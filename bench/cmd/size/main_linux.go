@@ -22,7 +22,7 @@ import (
 func main() { evidence.Main("size", run) }
 
 func run(ctx context.Context) error {
-	sizes := flag.String("n", "10000,100000,1000000,10000000", "how many identifiers each company has, a session for each number")
+	sizes := flag.String("n", "1000,10000,100000,1000000,10000000", "how many identifiers each company has, a session for each number; the first is what all of them take at least")
 	dir := flag.String("out", "results", "folder for the results")
 	flag.Parse()
 
@@ -34,6 +34,7 @@ func run(ctx context.Context) error {
 	defer remove()
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Size\n\n%s\n%s", place.Markdown("go run ./cmd/size "+strings.Join(os.Args[1:], " ")), header)
+	var first *result
 	for _, word := range strings.Split(*sizes, ",") {
 		n, err := strconv.Atoi(word)
 		if err != nil {
@@ -44,7 +45,10 @@ func run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%d identifiers: %w", n, err)
 		}
-		line := r.row()
+		if first == nil {
+			first = r
+		}
+		line := r.row(first)
 		fmt.Fprint(os.Stderr, line)
 		text.WriteString(line)
 		if err := os.RemoveAll(folder); err != nil {

@@ -60,6 +60,7 @@ func measure(ctx context.Context, binary, dir string, n int) (r *result, err err
 		return nil, err
 	}
 	r.wall, r.advertise = match.Wall, usage{match.CPU, match.Peak}
+	r.padded = (match.Report.Queries + match.Report.Entries) / 2
 	return r, advertiser.CheckAudience(ctx, "size", n/2, n)
 }
 

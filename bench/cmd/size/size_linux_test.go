@@ -44,12 +44,19 @@ func TestWatch(t *testing.T) {
 }
 
 func TestRow(t *testing.T) {
-	r := &result{n: 1000, wall: 2 * time.Second, load: time.Second, platform: usage{30 * time.Millisecond, 50 << 20},
+	first := &result{n: 1000, padded: 1024, wall: 2 * time.Second, load: time.Second, platform: usage{30 * time.Millisecond, 50 << 20},
 		advertise: usage{20 * time.Millisecond, 40 << 20}, wire: 84_000, disk: 90_000}
-	if got, want := r.row(), "| 1000 | 2.0 | 1.0 | 50.0 | 0.0 | 0.0 | 50 | 40 | 84.0 | 90.0 |\n"; got != want {
-		t.Errorf("%q, want %q", got, want)
+	second := *first
+	second.padded, second.platform.cpu = 2024, 60*time.Millisecond
+	for r, want := range map[*result]string{
+		first:   "| 1000 | 2.0 | 1.0 | 50.0 |  | 0.0 | 0.0 | 50 | 40 | 84.0 | 90.0 |\n",
+		&second: "| 1000 | 2.0 | 1.0 | 80.0 | 30.0 | 0.1 | 0.0 | 50 | 40 | 84.0 | 90.0 |\n",
+	} {
+		if got := r.row(first); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
-	if columns := strings.Count(header[strings.Index(header, "|--:"):], "--:"); columns != strings.Count(r.row(), "|")-1 {
+	if columns := strings.Count(header[strings.Index(header, "|--:"):], "--:"); columns != strings.Count(first.row(first), "|")-1 {
 		t.Errorf("%d columns", columns)
 	}
 }
