@@ -134,7 +134,7 @@ type sealer struct {
 const bufferLen = 1 << 16
 
 // batches is enough for neither side to wait for the other's pauses.
-const batches = 8
+const batches = 4
 
 func newSealer(w io.Writer) *sealer {
 	s := &sealer{
