@@ -123,7 +123,7 @@ func refused(err error) error {
 // parseHead reads the three lines of a checkpoint.
 func parseHead(text string) (*Checkpoint, error) {
 	lines := strings.Split(text, "\n")
-	if len(lines) != 4 || lines[0] == "" {
+	if len(lines) != 4 || lines[0] == "" || lines[3] != "" {
 		return nil, errCheckpoint
 	}
 	size, ok := parseDecimal(lines[1])

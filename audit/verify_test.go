@@ -377,6 +377,7 @@ func FuzzParseCheckpoint(f *testing.F) {
 	f.Add(log)
 	f.Add([]byte(origin + "\n5\nAAAA\n\n— a AAAAAAAA\n"))
 	f.Add([]byte(strings.Replace(string(log), "\n5\n", "\n05\n", 1)))
+	f.Add([]byte(formatHead(origin, 5, tlog.Hash{}) + "0")) // a line without its end
 	v := ownLog(f)
 	f.Fuzz(func(t *testing.T, signed []byte) {
 		// parseHead sees texts that no key of ours has signed.
