@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -135,5 +136,43 @@ func TestSorterEnds(t *testing.T) {
 	s.close()
 	if _, err := fill(fmt.Sprint(t.TempDir(), "/none")); err == nil {
 		t.Error("sorting without a folder for files succeeds")
+	}
+}
+
+// A write that fails while entries are added is an error of a later add or of
+// reading, and nobody waits for it for ever.
+func TestSorterWriteFails(t *testing.T) {
+	s := &sorter{dir: t.TempDir(), limit: 1}
+	var e [100]byte
+	for s.file == nil {
+		if err := s.add(e[:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.wait(); err != nil {
+		t.Fatal(err)
+	}
+	s.file.Close()
+	var err error
+	for range 3 * blockLen / len(e) { // one lot to fail, one to be told
+		if err = s.add(e[:]); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, os.ErrClosed) {
+		t.Errorf("adding: %v", err)
+	}
+	for s.written == nil { // a lot that fails after the last add
+		if err := s.add(e[:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, err = range s.sorted() {
+	}
+	if !errors.Is(err, os.ErrClosed) {
+		t.Errorf("reading: %v", err)
+	}
+	if err := s.close(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("closing: %v", err)
 	}
 }
