@@ -4,7 +4,7 @@
 //	conn, err := client.Dial("ads.example:8443", config)
 //	...
 //	c, err := client.New(conn, config)
-//	list, err := audience.Open("customers.csv", config.ListOptions())
+//	list, err := audience.Open("customers.csv", config.ListOptions(audience.Granted))
 //	report, err := c.Match(ctx, "spring", list)
 //
 // In the default mode, PLearns, the platform learns which of its own, consented

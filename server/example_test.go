@@ -83,10 +83,10 @@ func (f exampleFact) put(db *store.DB) {
 func theyMatch(address, dir string, platform identity.ID, me *identity.Identity, agreed *policy.Policy, customers string) {
 	file := filepath.Join(dir, "customers.csv")
 	check(os.WriteFile(file, []byte("email\n"+customers), 0o600))
-	list, err := audience.Open(file, audience.Options{ListConsent: audience.Granted, Rule: agreed.Rule()})
+	config := client.Config{Identity: me, Platform: platform, Policy: agreed, Dir: filepath.Join(dir, "state")}
+	list, err := audience.Open(file, config.ListOptions(audience.Granted))
 	check(err)
 	defer list.Close()
-	config := client.Config{Identity: me, Platform: platform, Policy: agreed, Dir: filepath.Join(dir, "state")}
 	conn, err := client.Dial(address, config)
 	check(err)
 	defer conn.Close()

@@ -44,7 +44,7 @@ func (a *Advertiser) Ask(ctx context.Context, address, name string, c client.Con
 	if err != nil {
 		return nil, err
 	}
-	list, err := audience.Open(a.List(), audience.Options{Rule: c.Policy.Rule(), ListConsent: audience.Granted})
+	list, err := audience.Open(a.List(), c.ListOptions(audience.Granted))
 	if err != nil {
 		return nil, err
 	}

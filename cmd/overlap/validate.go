@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/overlap-psi/overlap/audience"
-	"github.com/overlap-psi/overlap/consent/signal"
+	"github.com/overlap-psi/overlap/client"
 	"github.com/overlap-psi/overlap/identifier"
 	"github.com/overlap-psi/overlap/policy"
 )
@@ -22,26 +22,12 @@ type listFlags struct {
 
 // options read a customer file under a policy.
 func (f *listFlags) options(p *policy.Policy) audience.Options {
-	rule := p.Rule()
-	o := audience.Options{
-		Region: string(f.Region), Columns: f.Column, Rule: rule, Suppressed: f.Suppress,
-		Terms:  signal.Terms{Vendor: int(p.Consent.TCFVendor)},
-		MaxAge: rule.MaxAge, AdmitUSUnknown: p.Consent.AdmitUSUnknown, DefaultGranted: p.Consent.DefaultGranted,
-	}
-	for _, purpose := range p.Consent.TCFPurposes {
-		o.Terms.Purposes = append(o.Terms.Purposes, int(purpose))
-	}
+	word := audience.Statement(0)
 	if f.ListConsent == "granted" {
-		o.ListConsent = audience.Granted
+		word = audience.Granted
 	}
-	for _, c := range p.Classes {
-		switch c.Kind() {
-		case identifier.Email:
-			o.EmailClass = c
-		case identifier.Phone:
-			o.PhoneClass = c
-		}
-	}
+	o := client.Config{Policy: p}.ListOptions(word)
+	o.Region, o.Columns, o.Suppressed = string(f.Region), f.Column, f.Suppress
 	return o
 }
 
