@@ -144,6 +144,13 @@ func TestReport(t *testing.T) {
 		{4, "opt_out", OptOut, true}, {5, "Shoe size", Ignore, false}}; !reflect.DeepEqual(r.Columns, want) {
 		t.Errorf("columns %v", r.Columns)
 	}
+	if got := r.NotUnderstood(); got != `5 ("Shoe size")` {
+		t.Errorf("not understood: %s", got)
+	}
+	o.ListConsent = Unset
+	if r := run(t, []byte("email,country\na@example.com,FR\n"), o).report; r.Consent != "none" || r.Kept.Email != 0 || r.NotUnderstood() != "" {
+		t.Errorf("judged by %s, kept %d, not understood %q", r.Consent, r.Kept.Email, r.NotUnderstood())
+	}
 	r = run(t, []byte("email,country\na@example.com,FR\n"), testOptions()).report
 	if r.Consent != "list" || r.Jurisdictions["eea"] != (Jurisdictions{1, 1}) {
 		t.Errorf("judged by %s, %v", r.Consent, r.Jurisdictions)

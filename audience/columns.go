@@ -1,6 +1,7 @@
 package audience
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,12 +55,18 @@ const (
 )
 
 // headers are the names that platforms' templates and exports use, as
-// sheet.Key writes them. A number after "email" or "phone" and their synonyms
-// is dropped first.
+// sheet.Key writes them, in English and what is usual in German, French and
+// Spanish. A number after "email" or "phone" and their synonyms is dropped first.
 var headers = map[string]Role{
-	"email": Email, "em": Email, "mail": Email, "courriel": Email,
+	"email": Email, "em": Email, "mail": Email, "courriel": Email, "correo": Email,
+	"emailadresse": Email, "mailadresse": Email, "adresseemail": Email, "adressemail": Email, "adressecourriel": Email,
+	"correoelectronico": Email, "correoelectrónico": Email,
 	"emailsha256": EmailSHA256, "emailhash": EmailSHA256, "hashedemail": EmailSHA256, "hem": EmailSHA256,
 	"phone": Phone, "mobile": Phone, "tel": Phone, "telephone": Phone, "téléphone": Phone,
+	"telefon": Phone, "telefonnummer": Phone, "handy": Phone, "handynummer": Phone,
+	"mobil": Phone, "mobilnummer": Phone, "mobiltelefon": Phone, "portable": Phone,
+	"numérodetéléphone": Phone, "numerodetelephone": Phone, "téléphoneportable": Phone, "téléphonemobile": Phone,
+	"telefono": Phone, "teléfono": Phone, "movil": Phone, "móvil": Phone, "celular": Phone,
 	"phonesha256": PhoneSHA256, "phonehash": PhoneSHA256, "hashedphone": PhoneSHA256,
 
 	"firstname": Ignore, "fn": Ignore, "lastname": Ignore, "surname": Ignore, "ln": Ignore, "name": Ignore,
@@ -77,13 +84,20 @@ var headers = map[string]Role{
 	"consent":    Consent,
 	"aduserdata": AdUserData, "aduserdataconsentstatus": AdUserData,
 	"adpersonalization": AdPersonalization, "adpersonalizationconsentstatus": AdPersonalization,
-	"optout": OptOut, "gpc": GPC, "usprivacy": USPrivacy,
+	"optin": Consent, "optedin": Consent,
+	"optout": OptOut, "optedout": OptOut, "unsubscribed": OptOut, "donotsell": OptOut, "gpc": GPC, "usprivacy": USPrivacy,
 	"tcstring": TCString, "gppstring": GPPString, "gppsid": GPPSID,
 
 	"jurisdiction": Jurisdiction, "country": Country, "region": Region, "state": State,
 }
 
-var numbered = []string{"email", "em", "mail", "courriel", "phone", "mobile", "telephone", "tel", "address"}
+// numbered are the stems that a number may follow; of two that begin alike the
+// longer comes first.
+var numbered = []string{
+	"emailadresse", "email", "em", "mail", "courriel", "correo", "address",
+	"phone", "mobile", "mobil", "móvil", "movil", "handy", "portable", "celular",
+	"telephone", "téléphone", "telefono", "teléfono", "telefonnummer", "telefon", "tel",
+}
 
 // recognise returns the role of a header name, and whether the name is known.
 func recognise(name string) (r Role, known bool) {
@@ -108,12 +122,24 @@ type Column struct {
 	Known    bool   `json:"known"` // the header's name is a known one, or Options.Columns said the role
 }
 
+// String returns the column's position and, where it may be shown, its name.
+func (c Column) String() string {
+	if c.Name == "" || c.Name == sheet.Hidden {
+		return strconv.Itoa(c.Position)
+	}
+	return fmt.Sprintf("%d (%q)", c.Position, c.Name)
+}
+
 // columns gives each column its role, or asks.
 func columns(header []string, answers map[string]string) ([]Column, error) {
 	cols := make([]Column, len(header))
+	somebody := slices.ContainsFunc(header, sheet.LooksLikeValue)
 	for i, name := range header {
 		r, known := recognise(name)
 		cols[i] = Column{Position: i + 1, Name: sheet.Name(name), Role: r, Known: known}
+		if somebody && !known {
+			cols[i].Name = sheet.Hidden // it may be a cell of theirs
+		}
 	}
 	if err := answer(cols, header, answers); err != nil {
 		return nil, err
@@ -200,11 +226,22 @@ func ask(cols []Column, header []string) error {
 	}
 	switch {
 	case identifiers > 0:
-		return nil
+		return askAboutConsent(cols, header)
 	case slices.ContainsFunc(header, sheet.LooksLikeValue):
 		return &HeaderError{Problem: NoHeader}
 	}
 	return &HeaderError{NoIdentifier, cols}
+}
+
+// askAboutConsent returns a question if a column may hold refusals that would not
+// be read.
+func askAboutConsent(cols []Column, header []string) error {
+	for i, c := range cols {
+		if !c.Known && sheet.LooksLikeConsent(header[i]) {
+			return &HeaderError{AboutConsent, []Column{c}}
+		}
+	}
+	return nil
 }
 
 func (r Role) isIdentifier() bool { return r.kind() != 0 }

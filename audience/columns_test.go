@@ -8,17 +8,18 @@ import (
 
 func TestRecognise(t *testing.T) {
 	for role, names := range map[Role]string{
-		Email:             "Email|email|EMAIL|EMAIL1|EMAIL2|email_10|em|EM1|mail|e-mail|E-Mail|E Mail|courriel|Courriel 2|\ufeffEmail",
-		EmailSHA256:       "Email_SHA256|Email_SHA 256|email_hash|EMAIL_SHA256|email1_SHA-256|EMAIL2_SHA-256|hashed_email|hem|HEM|Hashed Email",
-		Phone:             "Phone|phone|PHONE1|PHONE3|mobile|Mobile 2|tel|TEL.|telephone|Téléphone",
+		Email:       "Email|email|EMAIL|EMAIL1|EMAIL2|email_10|em|EM1|mail|e-mail|E-Mail|E Mail|courriel|Courriel 2|E-Mail-Adresse|E-Mail-Adresse 2|Adresse e-mail|Correo|Correo 2|Correo electrónico|\ufeffEmail",
+		EmailSHA256: "Email_SHA256|Email_SHA 256|email_hash|EMAIL_SHA256|email1_SHA-256|EMAIL2_SHA-256|hashed_email|hem|HEM|Hashed Email",
+		Phone: "Phone|phone|PHONE1|PHONE3|mobile|Mobile 2|tel|TEL.|telephone|Téléphone|Telefon|Telefon 2|Telefonnummer|TELEFONNUMMER1|Handy|Handynummer|Mobil|Mobil 1|" +
+			"Portable|Téléphone 2|Numéro de téléphone|Teléfono|Telefono 2|Móvil|Celular",
 		PhoneSHA256:       "Phone_SHA256|phone_hash|PHONE_SHA256|phone2_sha-256|hashed_phone",
 		device:            "madid|MAID|googleaid|idfa|IDFA|Mobile Device ID|mobile_device_id",
 		hashed:            "hash|HASH|sha256|SHA-256|id_hash|hashed_id",
 		contact:           "contact|identifier",
-		Consent:           "consent|Consent",
+		Consent:           "consent|Consent|opt_in|Opt-In|opted_in",
 		AdUserData:        "ad_user_data|AdUserDataConsentStatus|Ad User Data",
 		AdPersonalization: "ad_personalization|AdPersonalizationConsentStatus",
-		OptOut:            "opt_out|Opt-Out|optout",
+		OptOut:            "opt_out|Opt-Out|optout|opted_out|unsubscribed|Do Not Sell",
 		GPC:               "gpc|GPC",
 		USPrivacy:         "us_privacy|USPrivacy",
 		TCString:          "tc_string|tcString",
@@ -42,7 +43,7 @@ func TestRecognise(t *testing.T) {
 	}
 	// What isn't one of the names isn't taken for one that it resembles.
 	for _, name := range []string{"", "Email Address", "email_opt_in", "emails", "employee", "phone_type", "phonetic", "Tel.", "mailing",
-		"email_md5", "email_sha1", "1email", "emailsha2561", "number", "consent_date", "opt_in", "states", "hem2"} {
+		"email_md5", "email_sha1", "1email", "emailsha2561", "number", "consent_date", "subscribed", "mobilität", "telefonica", "states", "hem2"} {
 		if got, known := recognise(name); got != Ignore || known {
 			t.Errorf("%q is %q (%v)", name, got, known)
 		}
@@ -99,6 +100,7 @@ func TestQuestionsCanBeAnswered(t *testing.T) {
 		"kind":    {"contact"},
 		"device":  {"email", "IDFA"},
 		"meaning": {"email", "opt_out", "x", "Opt Out"},
+		"consent": {"email", "marketing_consent"},
 	} {
 		_, err := columns(header, nil)
 		var e *HeaderError
@@ -139,5 +141,45 @@ func TestNoHeader(t *testing.T) {
 		if !errors.As(err, &e) || e.Problem != NoHeader || len(e.Columns) > 0 {
 			t.Errorf("%q: %v", row, err)
 		}
+	}
+}
+
+// A column that may hold refusals is a question, whatever else the file has; its
+// answer may be any of the three that the question gives.
+func TestAboutConsent(t *testing.T) {
+	for name := range strings.SplitSeq("marketing_consent|Consent?|consent_status|accepts_marketing|Email Opt Out|Einwilligung|suppressed|tc_sting|unsubscribed_at", "|") {
+		header := []string{"email", "opt_out", name}
+		_, err := columns(header, nil)
+		var e *HeaderError
+		if !errors.As(err, &e) || e.Problem != AboutConsent || len(e.Columns) != 1 || e.Columns[0].Position != 3 {
+			t.Errorf("%q: %v", name, err)
+			continue
+		}
+		for _, role := range []Role{Consent, Ignore} {
+			if _, err := columns(header, map[string]string{"3": string(role)}); err != nil {
+				t.Errorf("%q, answered %s: %v", name, role, err)
+			}
+		}
+	}
+	// It isn't asked of a first row that is somebody.
+	_, err := columns([]string{"ana@example.com", "gave consent"}, nil)
+	var e *HeaderError
+	if !errors.As(err, &e) || e.Problem != NoHeader {
+		t.Errorf("%v", err)
+	}
+}
+
+// A column of a first row that is somebody is told by its number alone, though
+// the answers name another as the e-mail address.
+func TestColumnsOfSomebody(t *testing.T) {
+	cols, err := columns([]string{"ana@example.com", "Ana", ""}, map[string]string{"1": "email"})
+	if err != nil || list(cols) != "1, 2, 3" {
+		t.Errorf("%s (%v)", list(cols), err)
+	}
+	if _, err := columns([]string{"ana@example.com", "Ana consented"}, map[string]string{"1": "email"}); err == nil || strings.Contains(err.Error(), "Ana") {
+		t.Errorf("%v", err)
+	}
+	if cols, _ := columns([]string{"email", "Shoe size"}, nil); list(cols) != `1 ("email"), 2 ("Shoe size")` {
+		t.Error(list(cols))
 	}
 }

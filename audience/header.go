@@ -19,6 +19,7 @@ const (
 	WhichKind                        // e-mail addresses or phone numbers?
 	Device                           // advertising ids of devices, which aren't matched
 	SameMeaning                      // two consent columns of one meaning
+	AboutConsent                     // a name that isn't known, and looks as if it were about consent
 )
 
 // HeaderError says why the columns of a file can't be told, and which flag
@@ -49,28 +50,30 @@ func (e *HeaderError) Error() string {
 	case SameMeaning:
 		a, b := e.Columns[0], e.Columns[1]
 		return fmt.Sprintf("audience: columns %s and %s both say %s: which one counts? Say --column %d=ignore or --column %d=ignore",
-			show(a), show(b), a.Role, a.Position, b.Position)
+			a, b, a.Role, a.Position, b.Position)
 	}
 	c := e.Columns[0]
 	at := fmt.Sprintf("--column %d=", c.Position)
 	switch e.Problem {
 	case HashOfWhat:
 		return fmt.Sprintf("audience: of what does column %s hold hashes? Say %semail_sha256, %sphone_sha256 or %signore",
-			show(c), at, at, at)
+			c, at, at, at)
 	case WhichKind:
 		return fmt.Sprintf("audience: does column %s hold e-mail addresses or phone numbers? Say %semail, %sphone or %signore",
-			show(c), at, at, at)
+			c, at, at, at)
+	case AboutConsent:
+		return fmt.Sprintf("audience: column %s looks as if it were about consent, and what it says can't be told: say %sconsent if yes means consent, "+
+			"%sopt_out if yes means that the person is left out, or %signore if it is about something else", c, at, at, at)
 	}
 	return fmt.Sprintf("audience: column %s holds advertising ids of devices, which aren't matched here: remove it, or say %signore",
-		show(c), at)
+		c, at)
 }
 
-func show(c Column) string { return fmt.Sprintf("%d (%q)", c.Position, c.Name) }
-
+// list names columns, not more than maxShown.
 func list(cols []Column) string {
 	var shown []string
 	for _, c := range cols[:min(len(cols), maxShown)] {
-		shown = append(shown, show(c))
+		shown = append(shown, c.String())
 	}
 	if more := len(cols) - maxShown; more > 0 {
 		shown = append(shown, fmt.Sprintf("and %d more", more))

@@ -3,6 +3,7 @@ package audience
 import (
 	"errors"
 	"maps"
+	"slices"
 
 	"github.com/overlap-psi/overlap/consent/signal"
 	"github.com/overlap-psi/overlap/identifier"
@@ -38,7 +39,8 @@ type Report struct {
 	Kept Kept `json:"kept"`
 
 	// Consent is what the rows were judged by: "rows", their own columns, or
-	// "list", Options.ListConsent.
+	// "list", Options.ListConsent, or "none" if the file has no consent column
+	// and nothing is stated.
 	Consent string `json:"consent"`
 
 	// Kinds has the identifier cells by role.
@@ -136,8 +138,11 @@ func (l *List) Report() Report {
 		Warnings:        maps.Clone(l.counts.warnings),
 		Columns:         l.Columns(),
 	}
-	if l.byRow {
+	switch {
+	case len(l.signals) > 0:
 		r.Consent = "rows"
+	case l.byRow:
+		r.Consent = "none"
 	}
 	if len(l.o.Suppressed) > 0 {
 		c := l.suppressed.counts
@@ -158,6 +163,12 @@ func (l *List) Report() Report {
 	}
 	r.Bytes, _ = l.Progress()
 	return r
+}
+
+// NotUnderstood names the columns of which the header's name isn't known, which
+// aren't read; "" if there are none. It lists no more than a message can show.
+func (r *Report) NotUnderstood() string {
+	return list(slices.DeleteFunc(slices.Clone(r.Columns), func(c Column) bool { return c.Known }))
 }
 
 var errSums = errors.New("audience: the codes don't add up")

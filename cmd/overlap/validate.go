@@ -77,6 +77,13 @@ func (c *validateCommand) Run() error {
 	return printReport(c.JSON, list.Report(), printList)
 }
 
+// judgedBy explains audience.Report's Consent.
+var judgedBy = map[string]string{
+	"list": "no column of the file is read as consent; you attest it for the whole list (--list-consent)",
+	"rows": "row by row, from the file's own columns",
+	"none": "no column of the file is read as consent, and you attest none (--list-consent none): only who may be matched where nothing is said is kept",
+}
+
 // printList shows both accounts of a list, each of which adds up.
 func printList(w io.Writer, r audience.Report) {
 	fmt.Fprintf(w, "%d rows\n", r.Rows)
@@ -84,10 +91,9 @@ func printList(w io.Writer, r audience.Report) {
 	fmt.Fprintf(w, "%d identifiers\n", r.Identifiers)
 	printCodes(w, r.IdentifierCodes)
 	fmt.Fprintf(w, "kept: %d e-mails, %d phones, all different\n", r.Kept.Email, r.Kept.Phone)
-	if r.Consent == "list" {
-		fmt.Fprintln(w, "consent: the file has no consent column; you attest it for the whole list (--list-consent)")
-	} else {
-		fmt.Fprintln(w, "consent: row by row, from the file's own columns")
+	fmt.Fprintln(w, "consent: "+judgedBy[r.Consent])
+	if names := r.NotUnderstood(); names != "" {
+		fmt.Fprintf(w, "columns not understood, and not read: %s; --column NAME=ROLE says what one is\n", names)
 	}
 	if s := r.Suppression; s != nil {
 		fmt.Fprintf(w, "suppressed: %d different identifiers on the lists; %d of their rows could not be read\n", s.Identifiers, s.Unreadable)

@@ -5,10 +5,10 @@ import (
 	"unicode"
 )
 
-const (
-	maxName = 32 // characters of one column's name that a message may show
-	hidden  = "(not shown)"
-)
+const maxName = 32 // characters of one column's name that a message may show
+
+// Hidden stands for a name that a message may not show.
+const Hidden = "(not shown)"
 
 // Key returns what header names are compared by: the name in lower case without
 // spaces, underscores and hyphens, so that "E-Mail", "e_mail" and "EMAIL" are
@@ -29,7 +29,7 @@ func Key(name string) string {
 // a file without a header is somebody.
 func Name(name string) string {
 	if LooksLikeValue(name) {
-		return hidden
+		return Hidden
 	}
 	shown := []rune(strings.Map(func(r rune) rune {
 		if r == unicode.ReplacementChar || r == '"' || !unicode.IsPrint(r) {

@@ -430,3 +430,19 @@ func TestChangedWhileRead(t *testing.T) {
 		f.Close()
 	}
 }
+
+func TestLooksLikeConsent(t *testing.T) {
+	for name := range strings.SplitSeq("unsubscribed_at|marketing_consent|Consent?|consent_status|opt.in|Email Opt Out|HasOptedOutOfEmail|do_not_sell|"+
+		"accepts_marketing|Accepts SMS Marketing|acepta_publicidad|Suppressed|GDPR|ccpa_flag|permission|Einwilligung|Widerspruch|Werbeerlaubnis|désabonné|de\u0301sabonne\u0301|"+
+		"Autorisation|opposition|Baja|autorización|permiso|gpc|DNT|tc_sting|tcstrng|gp_string|ads_swich|consnet|opt_ot|privacy", "|") {
+		if !LooksLikeConsent(name) {
+			t.Errorf("%q is not taken for one about consent", name)
+		}
+	}
+	for name := range strings.SplitSeq("|name|Telefon|email|option|options|label|notes|status|segment|string|content|user_data|"+
+		"loyalty tier|shoe size|last_order|subscription_id|object_id|bajada|dns_name|2026|id", "|") {
+		if LooksLikeConsent(name) {
+			t.Errorf("%q is taken for one about consent", name)
+		}
+	}
+}

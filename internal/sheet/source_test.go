@@ -267,10 +267,10 @@ func TestName(t *testing.T) {
 		"\xff\xfeé":                                 "??é",
 		"AdPersonalizationConsentStatus":            "AdPersonalizationConsentStatus",
 		"Please tell us where you have heard of us": "Please tell us where you have h…",
-		"ana@example.com":                           hidden,
-		"+33 6 12 34 56 78":                         hidden,
-		"0c7e6a405862e402eb76a70f8a26fc732d07c32931e9fae9ab1582911d2e8a3b": hidden,
-		"DH5qQFhi5ALrdqcPiib8cy0Hwykx6frpqxWCkR0uijs=":                     hidden,
+		"ana@example.com":                           Hidden,
+		"+33 6 12 34 56 78":                         Hidden,
+		"0c7e6a405862e402eb76a70f8a26fc732d07c32931e9fae9ab1582911d2e8a3b": Hidden,
+		"DH5qQFhi5ALrdqcPiib8cy0Hwykx6frpqxWCkR0uijs=":                     Hidden,
 	} {
 		if got := Name(name); got != want {
 			t.Errorf("Name(%q) = %q, want %q", name, got, want)
