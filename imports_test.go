@@ -56,7 +56,7 @@ var rows = []row{
 	{pkg: "store", imports: []string{"consent", "identifier", "internal/pending"}},
 	{pkg: "receipt", imports: []string{"identity", "proto/ampsi/v1/body", "psi"}},
 	{pkg: "evidence", imports: []string{"consent", "identity", "internal/merkle", "internal/pending", "policy", "proto/overlap", "psi", "receipt"}},
-	{pkg: "dossier", imports: []string{"audit", "consent", "evidence", "identity", "policy", "receipt"}},
+	{pkg: "dossier", imports: []string{"audit", "consent", "evidence", "identity", "policy", "psi", "receipt"}},
 	{pkg: "logbook", imports: []string{"audit", "identity", "store"}},
 	{pkg: "inquiry", imports: []string{"audit", "consent", "dossier", "evidence", "identity", "internal/merkle", "logbook", "policy", "psi", "receipt", "store"}},
 	{pkg: "session", imports: []string{"identity", "policy", "proto", "psi", "receipt", "release", "table"}},

@@ -14,6 +14,7 @@
 //	receipts/<sid>.json   what both companies signed
 //	matches/<sid>         which positions matched, after 32 bytes: what the log's commitment is of
 //	proofs/<sid>          openings of the positions of the affected (evidence.CheckChosen)
+//	                      (these two and audits/ of sessions in which the platform asked)
 //	audits/<sid>.json     a challenge that somebody drew, and
 //	audits/<sid>          its openings (evidence.Check)
 //	SHA256SUMS            of all that, as sha256sum writes it
@@ -29,6 +30,7 @@ import (
 
 	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/psi"
 )
 
 // Format names this layout.
@@ -81,12 +83,25 @@ type Session struct {
 	Policy     audit.Hash  `json:"policy_sha256"`
 	Started    time.Time   `json:"started"`
 	Outcome    string      `json:"outcome"`           // complete or failed, as in the log
-	Asked      uint64      `json:"asked"`             // identifiers asked about, with pads
+	Asked      uint64      `json:"asked"`             // the platform's identifiers that it was about, with pads
 	Listed     uint64      `json:"listed"`            // on the advertiser's list, with pads
 	Signed     bool        `json:"signed"`            // a receipt up to SEAL at least is in the file
 	Matched    bool        `json:"matches_disclosed"` // matches/<sid> is in the file
 	Audited    bool        `json:"audited"`           // audits/<sid> is in the file
 	Affected   *Affected   `json:"affected,omitempty"`
+}
+
+// advertiserAsks reports whether the advertiser asked and the platform was asked
+// (A_LEARNS, MUTUAL_A): nothing was kept then that could be opened.
+func (s *Session) advertiserAsks() bool {
+	m, err := psi.ParseMode(s.Mode)
+	return err == nil && m.AdvertiserAsks()
+}
+
+// MatchesUnknown reports whether only the advertiser learned who matched.
+func (s *Session) MatchesUnknown() bool {
+	m, err := psi.ParseMode(s.Mode)
+	return err == nil && !m.FillsAudience()
 }
 
 // Incident is a question about misuse, and the answer.
@@ -130,7 +145,7 @@ type Person struct {
 	Source    string
 	Collected time.Time
 	Fact      uint64 // number of the ledger's line
-	Position  uint64 // of the question in the session
+	Position  uint64 // of the question in the session, if the platform asked
 }
 
 // The columns of affected.csv after its first line, which is 32 random bytes in

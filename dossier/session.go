@@ -42,6 +42,10 @@ func (v *verifier) session(s *Session) {
 	if r == nil {
 		return
 	}
+	if s.advertiserAsks() {
+		v.check(label("the platform was asked: "+inItsWord(s)), func() error { return v.unopened(s, people) })
+		return
+	}
 	if s.Matched {
 		v.check(label("the matches are those that were fixed when they were found"), func() error { return v.matches(s, people) })
 	}
@@ -56,6 +60,32 @@ func (v *verifier) session(s *Session) {
 	}
 }
 
+// inItsWord says what of a session in which the advertiser asked is not proven.
+func inItsWord(s *Session) string {
+	if s.MatchesUnknown() {
+		return "it learned of no match, and which records it was asked about is its word"
+	}
+	return "which records it was asked about, and which matched, is its word"
+}
+
+// unopened checks a session in which the platform was asked. It kept no positions
+// that could be opened; whoever it says matched, matches were fixed in the log.
+func (v *verifier) unopened(s *Session, people map[uint64]*Person) error {
+	_, fixed := v.matched[s.SID]
+	if s.Matched || s.Audited {
+		return errors.New("it is said to have matches or openings in the file, which this mode does not have")
+	}
+	if fixed && s.MatchesUnknown() {
+		return errors.New("matches are in the log, of a mode in which the platform learns none")
+	}
+	for _, p := range people {
+		if p.Matched && !fixed {
+			return errors.New("somebody is said to have matched, and no matches are in the log")
+		}
+	}
+	return nil
+}
+
 func (v *verifier) receipt(s *Session) (*receipt.Receipt, error) {
 	file, err := v.read(receiptName(s.SID))
 	if err != nil {
@@ -65,7 +95,7 @@ func (v *verifier) receipt(s *Session) (*receipt.Receipt, error) {
 	if err != nil {
 		return nil, err
 	}
-	asked, err := r.Questions()
+	signed, err := r.Sealed()
 	if err != nil {
 		return nil, err
 	}
@@ -78,9 +108,9 @@ func (v *verifier) receipt(s *Session) (*receipt.Receipt, error) {
 	}
 	snapshot := v.snapshots[s.SID]
 	switch {
-	case asked.SID != s.SID || asked.Platform != v.trust.Platform || asked.Advertiser != s.Advertiser:
+	case signed.SID != s.SID || signed.Platform != v.trust.Platform || signed.Advertiser != s.Advertiser || signed.Mode.String() != s.Mode:
 		return nil, errors.New("the receipt is of another session")
-	case audit.Hash(asked.PolicyHash) != s.Policy || audit.Hash(asked.ConsentRoot) != snapshot.ConsentRoot || asked.Size != s.Asked:
+	case audit.Hash(signed.PolicyHash) != s.Policy || audit.Hash(signed.ConsentRoot) != snapshot.ConsentRoot || signed.Records != s.Asked || signed.Listed != s.Listed:
 		return nil, errors.New("the receipt has another policy, snapshot or size")
 	case !v.logged(s.SID, r.RecordHash()):
 		return nil, errors.New("the log has another record of the session")

@@ -350,9 +350,9 @@ func (v *verifier) affected() error {
 	defer f.Close()
 	sum := sha256.New()
 	v.people = map[audit.Hash]map[uint64]*Person{}
-	signed := map[audit.Hash]bool{}
-	for _, s := range c.Sessions {
-		signed[s.SID] = s.Signed
+	placed := map[audit.Hash]bool{}
+	for i := range c.Sessions {
+		placed[c.Sessions[i].SID] = c.Sessions[i].Signed && !c.Sessions[i].advertiserAsks()
 	}
 	t := newCount()
 	in := io.TeeReader(bufio.NewReader(f), sum)
@@ -364,7 +364,7 @@ func (v *verifier) affected() error {
 			v.people[p.SID] = map[uint64]*Person{}
 		}
 		at := p.Position
-		if !signed[p.SID] { // there are no positions then
+		if !placed[p.SID] { // there are no positions then
 			at = uint64(len(v.people[p.SID]))
 		}
 		if v.people[p.SID][at] != nil {

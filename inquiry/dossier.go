@@ -16,6 +16,7 @@ import (
 	"github.com/overlap-psi/overlap/dossier"
 	"github.com/overlap-psi/overlap/evidence"
 	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/psi"
 	"github.com/overlap-psi/overlap/store"
 )
 
@@ -34,7 +35,7 @@ func (p *Platform) WriteDossier(ctx context.Context, w io.Writer, req *Request, 
 	if err := p.note(ctx, r, "evidence", 1, nil); err != nil {
 		return nil, err
 	}
-	d := &writing{p: p, req: req, out: dossier.NewWriter(w), c: &dossier.Contents{
+	d := &writing{p: p, req: req, out: dossier.NewWriter(w), records: map[audit.Hash]uint64{}, c: &dossier.Contents{
 		Made: time.Now().UTC().Truncate(time.Second), Platform: req.Platform.ID(), Key: req.Platform.Public(), Log: p.Book.Signer().Name(),
 	}}
 	if req.Question != nil {
@@ -68,6 +69,7 @@ type writing struct {
 	people   map[audit.Hash][]dossier.Person
 	affected map[audit.Hash]dossier.Affected
 	erased   map[[32]byte]uint64
+	records  map[audit.Hash]uint64 // of each snapshot, with pads
 	policies map[[32]byte]bool
 }
 
@@ -124,8 +126,11 @@ func (d *writing) event(ctx context.Context, entry []byte) error {
 	if err != nil {
 		return err
 	}
-	if ended, ok := e.Body.(audit.Session); ok {
-		return d.session(ctx, ended)
+	switch b := e.Body.(type) {
+	case audit.Snapshot:
+		d.records[b.SID] = b.ConsentSize
+	case audit.Session:
+		return d.session(ctx, b)
 	}
 	return nil
 }
@@ -137,7 +142,14 @@ func (d *writing) session(ctx context.Context, ended audit.Session) error {
 	}
 	line := dossier.Session{
 		SID: s.SID, Advertiser: s.Peer, Name: d.req.Names[s.Peer], Mode: s.Mode, Audience: s.Audience, Policy: s.Policy,
-		Started: s.Started.Truncate(time.Second), Outcome: ended.Outcome, Asked: s.QHat, Listed: s.NHat,
+		Started: s.Started.Truncate(time.Second), Outcome: ended.Outcome, Asked: d.records[s.SID], Listed: s.NHat,
+	}
+	mode, err := psi.ParseMode(s.Mode)
+	if err != nil {
+		return err
+	}
+	if mode.AdvertiserAsks() {
+		line.Listed = s.QHat
 	}
 	if err := d.policy(s.Policy); err != nil {
 		return err
@@ -146,11 +158,13 @@ func (d *writing) session(ctx context.Context, ended audit.Session) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.Questions(); err == nil {
+	if _, err := r.Sealed(); err == nil {
 		line.Signed = true
 		d.out.Receipt(s.SID, r)
-		if err := d.proofs(ctx, &line, s.Expired); err != nil {
-			return err
+		if !mode.AdvertiserAsks() && !s.Expired {
+			if err := d.proofs(ctx, &line); err != nil {
+				return err
+			}
 		}
 	}
 	if d.c.Incident != nil {
@@ -189,11 +203,8 @@ func (d *writing) policy(hash [32]byte) error {
 }
 
 // proofs adds a session's matches, the openings of its affected, and audits.
-func (d *writing) proofs(ctx context.Context, line *dossier.Session, expired bool) error {
+func (d *writing) proofs(ctx context.Context, line *dossier.Session) error {
 	sid := [32]byte(line.SID)
-	if expired {
-		return nil
-	}
 	people := d.people[line.SID]
 	if len(people) > 0 {
 		if err := d.matches(ctx, line); err != nil {

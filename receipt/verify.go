@@ -140,6 +140,33 @@ func (r *Receipt) Questions() (*Questions, error) {
 	}, nil
 }
 
+// Opened is what both companies signed up to SEAL, in any mode.
+type Opened struct {
+	SID                  [32]byte
+	Mode                 psi.Mode
+	Platform, Advertiser identity.ID
+	PolicyHash           [32]byte
+	ConsentRoot          [32]byte
+	Records              uint64 // leaves of the platform's snapshot, with pads
+	Listed               uint64 // identifiers on the advertiser's list, with pads
+}
+
+// Sealed checks the signatures and hashes of the receipt up to SEAL, as Questions
+// does, and also where the advertiser asked: SEAL is the advertiser's then.
+func (r *Receipt) Sealed() (*Opened, error) {
+	b, err := r.verifySeal()
+	if err != nil {
+		return nil, err
+	}
+	o := &Opened{SID: b.sid, Mode: b.mode(), PolicyHash: [32]byte(b.openQ.GetTerms().GetPolicyHash()), ConsentRoot: [32]byte(b.consentRoot()),
+		Records: b.openQ.GetQHat(), Listed: b.openH.GetNHat()}
+	if o.Mode.AdvertiserAsks() { // an identifier of two accounts is two leaves and one entry
+		o.Records, o.Listed = b.openH.GetConsentSize(), b.openQ.GetQHat()
+	}
+	o.Platform, o.Advertiser = b.parties()
+	return o, nil
+}
+
 // Verify checks every signature and every hash of the receipt against the keys
 // in it. Whose keys they are is for the reader to say: compare the Statement's
 // two ids with those exchanged out of band.
