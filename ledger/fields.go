@@ -48,12 +48,14 @@ var names = [fields]string{
 	"tc_string", "gpp_string", "gpp_sid", "us_privacy", "gpc", "opt_out", "label",
 }
 
-// HeaderError says which columns a file lacks, or has twice. It holds names of
-// ours, and nothing of the file.
+// HeaderError says which columns a file lacks, has twice, or has under a name that
+// can't be read. Of the file it holds names of columns, as a message may show them,
+// and no cell.
 type HeaderError struct {
 	Missing  []string
 	Repeated []string
-	NoHeader bool // the first row is somebody, not names of columns
+	Doubtful []string // none that is read, and they look as if they were about consent
+	NoHeader bool     // the first row is somebody, not names of columns
 }
 
 func (e *HeaderError) Error() string {
@@ -62,8 +64,27 @@ func (e *HeaderError) Error() string {
 		return "ledger: the first row holds values, not names: add a header row, " + strings.Join(names[:required], ",")
 	case len(e.Missing) > 0:
 		return "ledger: the file lacks columns: " + strings.Join(e.Missing, ", ")
+	case len(e.Repeated) > 0:
+		return "ledger: the file has columns twice: " + strings.Join(e.Repeated, ", ")
 	}
-	return "ledger: the file has columns twice: " + strings.Join(e.Repeated, ", ")
+	return fmt.Sprintf("ledger: columns that look as if they were about consent have names that aren't read: %s; "+
+		"give them the name of what they hold (%s), or leave them out of the file",
+		ListColumns(e.Doubtful), strings.Join(names[tcString:label], ", ")+" or "+names[adsSwitch])
+}
+
+// maxShown is how many columns a message lists.
+const maxShown = 20
+
+// ListColumns names columns of a file for a message, no more than it can show.
+func ListColumns(columns []string) string {
+	var shown []string
+	for _, name := range columns[:min(len(columns), maxShown)] {
+		shown = append(shown, fmt.Sprintf("%q", name))
+	}
+	if more := len(columns) - maxShown; more > 0 {
+		shown = append(shown, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(shown, ", ")
 }
 
 // columns finds each field's column, and returns the names, as a message may
@@ -78,6 +99,9 @@ func columns(header []string) (at [fields]int, ignored []string, err error) {
 		switch {
 		case f < 0:
 			ignored = append(ignored, sheet.Name(name))
+			if sheet.LooksLikeConsent(name) {
+				e.Doubtful = append(e.Doubtful, sheet.Name(name))
+			}
 		case at[f] >= 0:
 			e.Repeated = append(e.Repeated, names[f])
 		default:
@@ -91,7 +115,10 @@ func columns(header []string) (at [fields]int, ignored []string, err error) {
 		}
 	}
 	e.NoHeader = e.NoHeader && len(e.Missing) == int(required)
-	if len(e.Missing) > 0 || len(e.Repeated) > 0 {
+	if len(e.Missing) > 0 {
+		e.Doubtful = nil // the first row may be somebody's
+	}
+	if len(e.Missing) > 0 || len(e.Repeated) > 0 || len(e.Doubtful) > 0 {
 		return at, nil, &e
 	}
 	return at, ignored, nil

@@ -120,8 +120,9 @@ var (
 )
 
 // Open opens the file at path, or standard input if path is "-", and finds its
-// columns. The error is a *HeaderError if some are missing, and wraps a
-// *sheet.Error if the file isn't a delimited file.
+// columns. The error is a *HeaderError if some are missing or may hold refusals
+// that would not be read, and wraps a *sheet.Error if the file isn't a delimited
+// file.
 func Open(path string, o Options) (*File, error) {
 	in, err := sheet.Open(path, sheet.Options{Delimiter: o.Delimiter})
 	if err != nil {

@@ -259,11 +259,13 @@ func TestHeader(t *testing.T) {
 		t.Errorf("%v, %q, ignored %q", got.err, got.codes, got.report.Ignored)
 	}
 	for first, want := range map[string]HeaderError{
-		"account_id,kind,value,purpose,jurisdiction":     {Missing: []string{"status", "collected_at"}},
-		strings.TrimSpace(header) + ",Status,ACCOUNT_ID": {Repeated: []string{"status", "account_id"}},
-		"u1,email,ana@example.com,ads_matching,granted":  {Missing: names[:required], NoHeader: true},
-		"a,b": {Missing: names[:required]},
-		"account_id,kind,value,purpose,status,jurisdiction": {Missing: []string{"collected_at"}},
+		"account_id,kind,value,purpose,jurisdiction":           {Missing: []string{"status", "collected_at"}},
+		strings.TrimSpace(header) + ",Status,ACCOUNT_ID":       {Repeated: []string{"status", "account_id"}},
+		"u1,email,ana@example.com,ads_matching,granted":        {Missing: names[:required], NoHeader: true},
+		strings.TrimSpace(header) + ",tc_sting,x,Unsubscribed": {Doubtful: []string{"tc_sting", "Unsubscribed"}},
+		"account_id,consent":                                   {Missing: names[1:required]},
+		"a,b":                                                  {Missing: names[:required]},
+		"account_id,kind,value,purpose,status,jurisdiction":    {Missing: []string{"collected_at"}},
 	} {
 		got := run(t, first+"\n"+first+"\n", Options{})
 		var e *HeaderError

@@ -137,6 +137,9 @@ func printImported(w io.Writer, r imported) {
 		fmt.Fprintln(w, "granted, but a consent signal says otherwise, so recorded as denied:")
 		printCodes(w, r.Contradicted)
 	}
+	if len(r.Ignored) > 0 {
+		fmt.Fprintf(w, "columns not understood, and not read: %s\n", ledger.ListColumns(r.Ignored))
+	}
 	fmt.Fprintf(w, "only granted ads_matching lines of accounts whose switch is on can be matched\n")
 }
 
