@@ -63,7 +63,7 @@ var rows = []row{
 	{pkg: "publication", imports: []string{"audit", "identity", "internal/pending", "policy", "proto/ampsi/v1/body", "psi", "receipt", "session", "table"}},
 	{pkg: "epoch", imports: []string{"audit", "consent", "identity", "internal/pending", "logbook", "policy", "psi", "publication", "session", "store", "table"}},
 	{pkg: "server", imports: []string{"audit", "consent", "dossier", "epoch", "evidence", "identity", "inquiry", "internal/pending", "logbook", "policy", "proto", "psi", "publication", "receipt", "release", "session", "store", "table"}},
-	{pkg: "client", imports: []string{"audience", "audit", "consent", "identity", "policy", "proto", "psi", "publication", "release", "session", "table"}},
+	{pkg: "client", imports: []string{"audience", "audit", "consent", "identifier", "identity", "policy", "proto", "psi", "publication", "release", "session", "table"}},
 	{pkg: "bench", tree: true, imports: []string{"internal/ristretto", "identifier", "consent", "psi", "table"}},
 	{pkg: "cmd", tree: true, imports: []string{"internal/merkle", "internal/pending", "internal/sheet", "identifier", "identity", "release", "audit", "consent",
 		"consent/signal", "policy", "audience", "ledger", "store", "receipt", "evidence", "dossier", "logbook", "inquiry", "session", "publication", "epoch", "server", "client"}},
