@@ -82,12 +82,13 @@ type Session struct {
 	Audience   string      `json:"audience,omitempty"`
 	Policy     audit.Hash  `json:"policy_sha256"`
 	Started    time.Time   `json:"started"`
-	Outcome    string      `json:"outcome"`           // complete or failed, as in the log
-	Asked      uint64      `json:"asked"`             // the platform's identifiers that it was about, with pads
-	Listed     uint64      `json:"listed"`            // on the advertiser's list, with pads
-	Signed     bool        `json:"signed"`            // a receipt up to SEAL at least is in the file
-	Matched    bool        `json:"matches_disclosed"` // matches/<sid> is in the file
-	Audited    bool        `json:"audited"`           // audits/<sid> is in the file
+	Outcome    string      `json:"outcome"`            // complete or failed, as in the log
+	Asked      uint64      `json:"asked"`              // the platform's identifiers that it was about, with pads
+	Listed     uint64      `json:"listed"`             // on the advertiser's list, with pads
+	Signed     bool        `json:"signed"`             // a receipt up to SEAL at least is in the file
+	Unkept     bool        `json:"not_kept,omitempty"` // it broke, and nothing was kept that could be opened: it counts as not signed
+	Matched    bool        `json:"matches_disclosed"`  // matches/<sid> is in the file
+	Audited    bool        `json:"audited"`            // audits/<sid> is in the file
 	Affected   *Affected   `json:"affected,omitempty"`
 }
 

@@ -20,18 +20,11 @@ func (v *verifier) session(s *Session) {
 	label := func(what string) string { return "session " + text(s.SID)[:12] + ": " + what }
 	people := v.people[s.SID]
 	if !s.Signed {
-		// Whoever it asked about was exposed, and that can't be proven; it learned nothing.
-		v.check(label("nobody matched in a session that broke before it was signed"), func() error {
-			for _, p := range people {
-				if p.Matched {
-					return errors.New("it has no receipt")
-				}
-			}
-			if s.Outcome != "failed" {
-				return errors.New("it is said to be complete, and has no receipt")
-			}
-			return nil
-		})
+		what := "nobody matched in a session that broke before it was signed"
+		if s.Unkept {
+			what = "nobody matched in a session that broke, and of which nothing was kept that could be opened"
+		}
+		v.check(label(what), func() error { return v.unsigned(s, people) })
 		return
 	}
 	var r *receipt.Receipt
@@ -52,12 +45,29 @@ func (v *verifier) session(s *Session) {
 	if len(people) > 0 {
 		v.check(label("each affected identifier was asked about, on that record"), func() error { return v.proofs(s, r, people) })
 		if !s.Matched {
-			v.check(label("who of them matched"), func() error { return errors.New("the matches are not in the file") })
+			v.check(label("who of them matched"), func() error { return v.noneFound(s, r, people) })
 		}
 	}
 	if s.Audited {
 		v.check(label("positions that somebody drew were consented records, nobody, or erased in time"), func() error { return v.audit(s, r) })
 	}
+}
+
+// unsigned checks a session without a receipt. Whoever it asked about was exposed,
+// and that can't be proven; it learned nothing.
+func (v *verifier) unsigned(s *Session, people map[uint64]*Person) error {
+	for _, p := range people {
+		if p.Matched {
+			return errors.New("it has no receipt")
+		}
+	}
+	if s.Outcome != "failed" {
+		return errors.New("it is said to be complete, and has no receipt")
+	}
+	if _, fixed := v.matched[s.SID]; fixed {
+		return errors.New("its matches are in the log, and it has no receipt")
+	}
+	return nil
 }
 
 // inItsWord says what of a session in which the advertiser asked is not proven.
@@ -171,6 +181,19 @@ func (v *verifier) matches(s *Session, people map[uint64]*Person) error {
 	}
 	if found != 0 {
 		return errors.New("somebody is said to have matched who did not")
+	}
+	return nil
+}
+
+// noneFound checks a session whose matches are not in the file: it broke before it
+// found any.
+func (v *verifier) noneFound(s *Session, r *receipt.Receipt, people map[uint64]*Person) error {
+	_, fixed := v.matched[s.SID]
+	for _, p := range people {
+		fixed = fixed || p.Matched
+	}
+	if fixed || s.Outcome != "failed" || r.Complete() {
+		return errors.New("the matches are not in the file")
 	}
 	return nil
 }

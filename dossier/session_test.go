@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/overlap-psi/overlap/audit"
+	"github.com/overlap-psi/overlap/receipt"
 )
 
 // Where the platform was asked there are no openings; what it says of matches is
@@ -36,6 +37,38 @@ func TestUnopened(t *testing.T) {
 		}
 		if err := v.unopened(&c.session, c.people); (err == nil) != c.good {
 			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// A session that found nothing is one that broke, and of which the log has no
+// matches; it says so of nobody that they matched.
+func TestNothingFound(t *testing.T) {
+	sid := audit.Hash{1}
+	whole := &receipt.Receipt{Seal: []byte{1}, ReceiptQ: []byte{1}, ReceiptH: []byte{1}}
+	for what, c := range map[string]struct {
+		outcome              string
+		matched, fixed, both bool // both: companies signed how it ended
+		good                 bool
+	}{
+		"broke":                           {outcome: "failed", good: true},
+		"complete":                        {outcome: "complete"},
+		"somebody matched":                {outcome: "failed", matched: true},
+		"matches in the log":              {outcome: "failed", fixed: true},
+		"said to have failed, and signed": {outcome: "failed", both: true},
+	} {
+		v := &verifier{matched: map[audit.Hash]audit.Matched{}}
+		if c.fixed {
+			v.matched[sid] = audit.Matched{SID: sid}
+		}
+		s, r, people := &Session{SID: sid, Outcome: c.outcome}, whole.UpToSeal(), map[uint64]*Person{0: {SID: sid, Matched: c.matched}}
+		if c.both {
+			r = whole
+		} else if err := v.unsigned(s, people); (err == nil) != c.good {
+			t.Errorf("%s, not signed: %v", what, err)
+		}
+		if err := v.noneFound(s, r, people); (err == nil) != c.good {
+			t.Errorf("%s, signed: %v", what, err)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func (p *Platform) WriteDossier(ctx context.Context, w io.Writer, req *Request, 
 	if err := p.note(ctx, r, "evidence", 1, nil); err != nil {
 		return nil, err
 	}
-	d := &writing{p: p, req: req, out: dossier.NewWriter(w), records: map[audit.Hash]uint64{}, c: &dossier.Contents{
+	d := &writing{p: p, req: req, out: dossier.NewWriter(w), records: map[audit.Hash]uint64{}, fixed: map[audit.Hash]bool{}, c: &dossier.Contents{
 		Made: time.Now().UTC().Truncate(time.Second), Platform: req.Platform.ID(), Key: req.Platform.Public(), Log: p.Book.Signer().Name(),
 	}}
 	if req.Question != nil {
@@ -70,6 +70,7 @@ type writing struct {
 	affected map[audit.Hash]dossier.Affected
 	erased   map[[32]byte]uint64
 	records  map[audit.Hash]uint64 // of each snapshot, with pads
+	fixed    map[audit.Hash]bool   // the sessions whose matches are in the log
 	policies map[[32]byte]bool
 }
 
@@ -129,6 +130,8 @@ func (d *writing) event(ctx context.Context, entry []byte) error {
 	switch b := e.Body.(type) {
 	case audit.Snapshot:
 		d.records[b.SID] = b.ConsentSize
+	case audit.Matched:
+		d.fixed[b.SID] = true
 	case audit.Session:
 		return d.session(ctx, b)
 	}
@@ -159,7 +162,10 @@ func (d *writing) session(ctx context.Context, ended audit.Session) error {
 		return err
 	}
 	if _, err := r.Sealed(); err == nil {
-		line.Signed = true
+		line.Unkept = !mode.AdvertiserAsks() && !s.Expired && d.unkept(ended)
+		line.Signed = !line.Unkept
+	}
+	if line.Signed {
 		d.out.Receipt(s.SID, r)
 		if !mode.AdvertiserAsks() && !s.Expired {
 			if err := d.proofs(ctx, &line); err != nil {
@@ -172,6 +178,17 @@ func (d *writing) session(ctx context.Context, ended audit.Session) error {
 	}
 	d.c.Sessions = append(d.c.Sessions, line)
 	return nil
+}
+
+// unkept reports whether a session broke before it found anything out, and nothing
+// was kept of it that could be opened, such as on a disk that was full. Of any other
+// session that is a fault, which opening it tells.
+func (d *writing) unkept(ended audit.Session) bool {
+	if ended.Outcome == "complete" || d.fixed[ended.SID] {
+		return false
+	}
+	_, err := evidence.Receipt(d.p.Evidence, ended.SID)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 func (d *writing) affectedIn(sid [32]byte) *dossier.Affected {

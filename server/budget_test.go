@@ -87,6 +87,11 @@ func TestLastReleaseIsOneSessions(t *testing.T) {
 		wantCode(t, err, psi.AbortBudget)
 		wantAccounts(t, w, "first", nil)
 		wantAccounts(t, w, "second", accountsOf(0, 10))
+		for _, s := range w.dossier() { // it was kept, and could not be charged for
+			if !s.Signed {
+				t.Errorf("of a session the evidence says %+v", s)
+			}
+		}
 	})
 }
 

@@ -307,7 +307,7 @@ func (r *run) keep(failure error) {
 		r.log.Error("what was kept of a session that was not sealed could not be removed", "sid", r.sidText(), "error", err)
 	}
 	of := store.Session{SID: r.session.SID(), Peer: r.advertiser.ID, Mode: r.session.Mode().String()}
-	if err := r.s.end(ctx, of, r.session.Evidence(), outcome(failure)); err != nil {
+	if err := r.s.end(ctx, of, r.signed(), outcome(failure)); err != nil {
 		r.log.Error("session not recorded", "sid", r.sidText(), "error", err)
 		return
 	}
@@ -315,6 +315,20 @@ func (r *run) keep(failure error) {
 	if failure == nil {
 		r.log.Info("session complete", "sid", r.sidText(), "took", time.Since(r.started))
 	}
+}
+
+// signed returns what is on record of the session as signed. A SEAL that was kept is,
+// also if it did not leave because it could not be charged for: what was kept is
+// opened against it.
+func (r *run) signed() *session.Receipt {
+	so := r.session.Evidence()
+	if len(so.Seal) > 0 {
+		return so
+	}
+	if kept, err := evidence.Receipt(EvidenceDir(r.s.c.Dir), r.session.SID()); err == nil {
+		return kept
+	}
+	return so
 }
 
 const outcomeComplete = "complete"

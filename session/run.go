@@ -147,7 +147,7 @@ func (s *Session) Evaluate(ctx context.Context) error {
 // Seal signs the questions, as the Querier, before the table comes. keep, if not
 // nil, has to make durable what the session can be audited with, before the
 // signature leaves: the digests of the questions and their answers, and the
-// receipt up to this SEAL.
+// receipt up to this SEAL. A SEAL that could not be kept is not on record either.
 func (s *Session) Seal(ctx context.Context, keep func([]psi.FrameDigest, *Receipt) error) error {
 	th := s.querier.Transcript()
 	if err := s.querier.Seal(th); err != nil {
@@ -163,12 +163,14 @@ func (s *Session) Seal(ctx context.Context, keep func([]psi.FrameDigest, *Receip
 		return fmt.Errorf("session: encode SEAL: %w", err)
 	}
 	f := s.sign(psi.FrameSeal, body)
-	s.record.Seal, s.record.SealSig = f.Body, f.Sig
 	if keep != nil {
-		if err := keep(s.Digests(), s.Evidence()); err != nil {
+		upToSeal := s.Evidence()
+		upToSeal.Seal, upToSeal.SealSig = f.Body, f.Sig
+		if err := keep(s.Digests(), upToSeal); err != nil {
 			return err
 		}
 	}
+	s.record.Seal, s.record.SealSig = f.Body, f.Sig
 	return s.ch.send(ctx, f)
 }
 
