@@ -226,13 +226,25 @@ func (r *reader) jurisdiction() string {
 	return s
 }
 
+// layouts are how a time may be written, and how far ahead of now it may be: as
+// far as clocks differ, and a date as far as days do between places.
+var layouts = [...]struct {
+	layout string
+	ahead  time.Duration
+}{{time.RFC3339, time.Minute}, {time.DateOnly, 24 * time.Hour}}
+
 // time reads RFC 3339, or a date, which is the start of that day in UTC.
-func (r *reader) time() time.Time {
+func (r *reader) time(now time.Time) time.Time {
 	s := strings.TrimSpace(r.cell(collectedAt))
-	for _, layout := range []string{time.RFC3339, time.DateOnly} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t.UTC()
+	for _, l := range layouts {
+		t, err := time.Parse(l.layout, s)
+		if err != nil {
+			continue
 		}
+		if t.After(now.Add(l.ahead)) {
+			r.fail(TimeAhead)
+		}
+		return t.UTC()
 	}
 	r.fail(TimeMalformed)
 	return time.Time{}

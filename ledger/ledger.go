@@ -55,6 +55,9 @@ type Options struct {
 	// Delimiter is sheet.Options'. Zero means: found in the header.
 	Delimiter byte
 
+	// Now is the clock of which no line's time may be ahead. Nil means time.Now.
+	Now func() time.Time
+
 	// Line, if not nil, is called with the number and the code of each line,
 	// before what it holds is returned.
 	Line func(number int, code Code)
@@ -156,6 +159,9 @@ func (o *Options) complete() error {
 	if o.Classes == nil {
 		o.Classes = []identifier.Class{identifier.EmailUID2, identifier.PhoneE164}
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	for _, c := range o.Classes {
 		if c.Kind() == 0 {
 			return errClass
@@ -246,7 +252,7 @@ func (f *File) readCells(row sheet.Row) Code {
 	line.Status = r.status()
 	line.Basis = r.basis()
 	line.Jurisdiction = r.jurisdiction()
-	line.CollectedAt = r.time()
+	line.CollectedAt = r.time(f.o.Now())
 	line.Switch = r.adsSwitch()
 	if r.code != OK {
 		return r.code

@@ -178,18 +178,43 @@ func TestWords(t *testing.T) {
 	}
 }
 
+// A time may be ahead of the clock by as much as clocks differ, and a date by as
+// much as days do: to the instant.
+func TestTimeAhead(t *testing.T) {
+	now := time.Date(2026, 1, 2, 10, 0, 0, 0, time.UTC)
+	for cell, want := range map[string]Code{
+		"2026-01-02T10:00:00Z":      OK,
+		"2026-01-02T10:01:00Z":      OK,
+		"2026-01-02T10:01:01Z":      TimeAhead,
+		"2026-01-02T12:01:00+02:00": OK,
+		"2026-01-02T10:00:00-01:00": TimeAhead,
+		"2026-01-03":                OK,
+		"2026-01-04":                TimeAhead,
+		"2099-01-02":                TimeAhead,
+	} {
+		got := run(t, header+spoilt(collectedAt, cell), Options{Now: func() time.Time { return now }})
+		if got.err != nil || got.codes != "2 "+string(want)+"\n" || (len(got.lines) == 1) != (want == OK) {
+			t.Errorf("%s: %q, %d lines (%v), want %s", cell, got.codes, len(got.lines), got.err, string(want))
+		}
+	}
+}
+
 // A line with several faults has the code that comes first in Codes, an
 // identifier's own last; each code of the package can occur.
 func TestOrder(t *testing.T) {
 	bad := [fields]string{account: "", source: "\xff", notice: strings.Repeat("x", 2000), kind: "x", purpose: "x", status: "x", basis: "x", jurisdiction: "x", collectedAt: "x", adsSwitch: "x", value: "x"}
-	mend := []field{account, source, notice, kind, purpose, status, basis, jurisdiction, collectedAt, adsSwitch, value}
+	mend := []field{account, source, notice, kind, purpose, status, basis, jurisdiction, collectedAt, collectedAt, adsSwitch, value}
 	want := append(append([]Code(nil), Codes[2:]...), "EMAIL_NO_AT", OK)
 	for i := range want {
 		got := run(t, header+strings.Join(bad[:], ",")+"\n", Options{})
 		if got.codes != "2 "+string(want[i])+"\n" {
 			t.Errorf("%d cells mended: %q, want %s", i, got.codes, string(want[i]))
 		}
-		if i < len(mend) {
+		switch {
+		case i == len(mend):
+		case mend[i] == collectedAt && bad[collectedAt] == "x":
+			bad[collectedAt] = "9999-01-02"
+		default:
 			bad[mend[i]] = good[mend[i]]
 		}
 	}

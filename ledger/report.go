@@ -28,6 +28,7 @@ const (
 	BasisUnknown          Code = "BASIS_UNKNOWN"   // never taken for consent
 	JurisdictionMalformed Code = "JURISDICTION_MALFORMED"
 	TimeMalformed         Code = "TIME_MALFORMED" // neither RFC 3339 nor a date
+	TimeAhead             Code = "TIME_AHEAD"     // of the clock: nobody can have been asked then
 	SwitchUnknown         Code = "SWITCH_UNKNOWN" // ads_switch is none of on, off and nothing
 )
 
@@ -35,7 +36,7 @@ const (
 // looked at.
 var Codes = [...]Code{
 	OK, RowWidth, AccountMissing, NotUTF8, TextTooLong, KindUnknown, PurposeUnknown, StatusUnknown, BasisUnknown,
-	JurisdictionMalformed, TimeMalformed, SwitchUnknown,
+	JurisdictionMalformed, TimeMalformed, TimeAhead, SwitchUnknown,
 }
 
 // Error returns the code after the package's name.
