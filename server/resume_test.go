@@ -327,6 +327,34 @@ func TestResumeForEver(t *testing.T) {
 	}
 }
 
+// Calls that each take the place of the one before, and say nothing more than that
+// they resume, do not make a session wait for longer than resume_seconds.
+func TestResumesThatOverlap(t *testing.T) {
+	inBubble(t, agreed(t), members(20), func(t *testing.T, w *world) {
+		end := make(chan error, 1)
+		sid := w.broken(t, end)
+		beside := w.shop.again()
+		conn := beside.dial()
+		defer conn.Close()
+		started := time.Now()
+		for time.Since(started) < time.Hour {
+			if f, err := beside.call(conn, sid).Recv(); err != nil || psi.FrameType(f.Type) != psi.FrameResume {
+				break
+			}
+			time.Sleep(100 * time.Second)
+		}
+		if took := time.Since(started); took > 12*time.Minute {
+			t.Errorf("the session waited for %v", took)
+		}
+		list := w.sessions()
+		if last := list[len(list)-1]; last.Outcome == "open" || last.Outcome == "complete" {
+			t.Errorf("on record as %q", last.Outcome)
+		}
+		w.shop.away(false)
+		<-end
+	})
+}
+
 // Of two calls that resume a session at once the later has it; the earlier ends.
 func TestResumeTwiceAtOnce(t *testing.T) {
 	t.Parallel()

@@ -121,11 +121,10 @@ func passes(err error) bool {
 // counts them from the loss, whatever calls come to nothing meanwhile: to wait is
 // not free.
 func (s *Session) another(ctx context.Context) (*channel, error) {
-	within := time.Duration(s.c.Policy.ResumeSeconds) * time.Second
 	if s.party == partyP {
-		return s.offered(ctx, within-time.Since(s.ch.brokenSince()))
+		return s.offered(ctx, s.left())
 	}
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, s.resumeTime())
 	defer cancel()
 	st, err := s.c.Reconnect(ctx)
 	if err != nil {
@@ -134,9 +133,19 @@ func (s *Session) another(ctx context.Context) (*channel, error) {
 	return newChannel(st, s.ch.window+1), nil
 }
 
+func (s *Session) resumeTime() time.Duration {
+	return time.Duration(s.c.Policy.ResumeSeconds) * time.Second
+}
+
+// left is how long the platform still waits for its peer.
+func (s *Session) left() time.Duration { return s.resumeTime() - time.Since(s.ch.brokenSince()) }
+
 var errNotResumed = errors.New("session: the other side did not call again")
 
 func (s *Session) offered(ctx context.Context, within time.Duration) (*channel, error) {
+	if within <= 0 {
+		return nil, errNotResumed
+	}
 	timer := time.NewTimer(within)
 	defer timer.Stop()
 	for {
@@ -173,6 +182,8 @@ func (s *Session) goOn(ctx context.Context) error {
 			return err
 		}
 		within = s.matching() // it may be at work, and notice only then
+	} else {
+		within = min(within, s.left()) // who calls and says no more is not there
 	}
 	peer, err := s.ch.greet(ctx, s.party, s.ch.state(sid), within)
 	if err != nil {
