@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/overlap-psi/overlap/internal/edkey"
 )
 
 // The algorithm bytes of a note's key id: c2sp.org/signed-note for a log's
@@ -80,7 +82,7 @@ func PublicName(company Hash) string { return "overlap/" + hex.EncodeToString(co
 // NewVerifier returns what checks the checkpoints of the log of the given name.
 func NewVerifier(name string, key ed25519.PublicKey) (note.Verifier, error) {
 	text, err := note.NewEd25519VerifierKey(name, key)
-	if err != nil {
+	if err != nil || !edkey.Valid(key) {
 		return nil, errKey
 	}
 	v, err := note.NewVerifier(text)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/overlap-psi/overlap/internal/edkey"
 )
 
 // ErrUnknown is returned by a handshake with a company that was not expected.
@@ -114,7 +116,7 @@ func identify(chain []*x509.Certificate, now time.Time) (ID, ed25519.PublicKey, 
 	}
 	leaf, root := chain[0], chain[1]
 	public, ok := root.PublicKey.(ed25519.PublicKey)
-	if !ok {
+	if !ok || !edkey.Valid(public) {
 		return ID{}, nil, errIssuer
 	}
 	for _, c := range chain {

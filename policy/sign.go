@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/overlap-psi/overlap/internal/edkey"
 )
 
 // SignedSuffix is what the file of a document's signatures is called, after the
@@ -196,7 +198,7 @@ func nameOf(key ed25519.PublicKey) string {
 func parseName(name string) (ed25519.PublicKey, bool) {
 	_, encoded, _ := strings.Cut(name, ".")
 	key, err := base64.RawURLEncoding.DecodeString(encoded)
-	if err != nil || len(key) != ed25519.PublicKeySize || nameOf(key) != name {
+	if err != nil || !edkey.Valid(key) || nameOf(key) != name {
 		return nil, false
 	}
 	return key, true

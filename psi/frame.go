@@ -6,6 +6,8 @@ import (
 	"crypto/sha512"
 	"fmt"
 	"math/bits"
+
+	"github.com/overlap-psi/overlap/internal/edkey"
 )
 
 // FrameType is the kind of a message of a session (PROTOCOL.md §5.4).
@@ -84,9 +86,10 @@ func Sign(key ed25519.PrivateKey, t FrameType, from Sender, sid, body []byte) []
 	return ed25519.Sign(key, signedBytes(t, from, sid, body))
 }
 
-// VerifySignature checks what Sign made. Its error wraps AbortAuth.
+// VerifySignature checks what Sign made. A key that cannot bind its owner verifies
+// nothing. Its error wraps AbortAuth.
 func VerifySignature(key ed25519.PublicKey, t FrameType, from Sender, sid, body, sig []byte) error {
-	if len(key) != ed25519.PublicKeySize || !ed25519.Verify(key, signedBytes(t, from, sid, body), sig) {
+	if !edkey.Valid(key) || !ed25519.Verify(key, signedBytes(t, from, sid, body), sig) {
 		return fmt.Errorf("psi: signature on %v does not verify: %w", t, AbortAuth)
 	}
 	return nil

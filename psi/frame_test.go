@@ -28,20 +28,21 @@ func TestSignatures(t *testing.T) {
 	}
 	flip := func(i int) []byte { b := slices.Clone(sig); b[i] ^= 1; return b }
 	for name, err := range map[string]error{
-		"another key":      VerifySignature(other, FrameSeal, SenderQuerier, sid[:], body, sig),
-		"no key":           VerifySignature(nil, FrameSeal, SenderQuerier, sid[:], body, sig),
-		"half a key":       VerifySignature(public[:16], FrameSeal, SenderQuerier, sid[:], body, sig),
-		"another type":     VerifySignature(public, FrameReceipt, SenderQuerier, sid[:], body, sig),
-		"another sender":   VerifySignature(public, FrameSeal, SenderHolder, sid[:], body, sig),
-		"another session":  VerifySignature(public, FrameSeal, SenderQuerier, otherSID[:], body, sig),
-		"no session":       VerifySignature(public, FrameSeal, SenderQuerier, nil, body, sig),
-		"another body":     VerifySignature(public, FrameSeal, SenderQuerier, sid[:], []byte("b body"), sig),
-		"no signature":     VerifySignature(public, FrameSeal, SenderQuerier, sid[:], body, nil),
-		"a byte short":     VerifySignature(public, FrameSeal, SenderQuerier, sid[:], body, sig[:63]),
-		"a byte long":      VerifySignature(public, FrameSeal, SenderQuerier, sid[:], body, append(flip(0), 0)),
-		"a bit of R":       VerifySignature(public, FrameSeal, SenderQuerier, sid[:], body, flip(0)),
-		"a bit of S":       VerifySignature(public, FrameSeal, SenderQuerier, sid[:], body, flip(40)),
-		"an unsigned type": VerifySignature(public, FrameBlinded, SenderQuerier, sid[:], body, sig),
+		"another key":          VerifySignature(other, FrameSeal, SenderQuerier, sid[:], body, sig),
+		"no key":               VerifySignature(nil, FrameSeal, SenderQuerier, sid[:], body, sig),
+		"a key of small order": VerifySignature(append([]byte{1}, make([]byte, 31)...), FrameSeal, SenderQuerier, sid[:], body, append([]byte{1}, make([]byte, 63)...)),
+		"half a key":           VerifySignature(public[:16], FrameSeal, SenderQuerier, sid[:], body, sig),
+		"another type":         VerifySignature(public, FrameReceipt, SenderQuerier, sid[:], body, sig),
+		"another sender":       VerifySignature(public, FrameSeal, SenderHolder, sid[:], body, sig),
+		"another session":      VerifySignature(public, FrameSeal, SenderQuerier, otherSID[:], body, sig),
+		"no session":           VerifySignature(public, FrameSeal, SenderQuerier, nil, body, sig),
+		"another body":         VerifySignature(public, FrameSeal, SenderQuerier, sid[:], []byte("b body"), sig),
+		"no signature":         VerifySignature(public, FrameSeal, SenderQuerier, sid[:], body, nil),
+		"a byte short":         VerifySignature(public, FrameSeal, SenderQuerier, sid[:], body, sig[:63]),
+		"a byte long":          VerifySignature(public, FrameSeal, SenderQuerier, sid[:], body, append(flip(0), 0)),
+		"a bit of R":           VerifySignature(public, FrameSeal, SenderQuerier, sid[:], body, flip(0)),
+		"a bit of S":           VerifySignature(public, FrameSeal, SenderQuerier, sid[:], body, flip(40)),
+		"an unsigned type":     VerifySignature(public, FrameBlinded, SenderQuerier, sid[:], body, sig),
 	} {
 		if !errors.Is(err, AbortAuth) {
 			t.Errorf("%s: %v, want AbortAuth", name, err)
