@@ -56,6 +56,7 @@ type SessionTally struct {
 	SID        [32]byte
 	Advertiser [32]byte
 	Audience   string
+	Mode       string
 	CutAt      time.Time
 	Erased     Tally // in the manifest and erased since: of none of them can it be known
 	Expired    bool  // the manifest is no longer kept: it cannot be known of anybody

@@ -118,7 +118,7 @@ func (in *inquiry) readSessions(ctx context.Context) error {
 	if !in.q.Until.IsZero() {
 		until = micros(in.q.Until)
 	}
-	for s, err := range each(ctx, in.tx, "reading sessions", scanAsked, `SELECT s.id, s.sid, s.peer, s.audience, s.cut_at, s.snapshot_id IS NULL, e.identifiers, e.accounts
+	for s, err := range each(ctx, in.tx, "reading sessions", scanAsked, `SELECT s.id, s.sid, s.peer, s.audience, s.mode, s.cut_at, s.snapshot_id IS NULL, e.identifiers, e.accounts
 		FROM sessions s LEFT JOIN erased e ON e.session = s.id AND e.grade = ? AND e.class = 0
 		WHERE s.cut_at >= ? AND s.cut_at < ? ORDER BY s.cut_at, s.id`, int64(in.q.Grade), since, until) {
 		if err != nil {
@@ -142,7 +142,7 @@ func scanAsked(row scanner) (s *asked, err error) {
 	var sid, peer []byte
 	var cutAt int64
 	var identifiers, accounts sql.NullInt64
-	if err := row.Scan(&s.id, &sid, &peer, &s.Audience, &cutAt, &s.Expired, &identifiers, &accounts); err != nil {
+	if err := row.Scan(&s.id, &sid, &peer, &s.Audience, &s.Mode, &cutAt, &s.Expired, &identifiers, &accounts); err != nil {
 		return nil, err
 	}
 	s.CutAt = fromMicros(cutAt)

@@ -18,7 +18,7 @@ type Subject struct {
 // Exposure is that a question was made of one of the account's identifiers.
 type Exposure struct {
 	Session Session
-	Matched bool
+	Matched bool             // false also where it is not known: see Session's Mode and Found
 	Record  consent.Record   // what it was admitted on
 	Then    []consent.Record // what held at that moment, as was known then
 	Now     []consent.Record // as is known now

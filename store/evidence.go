@@ -29,6 +29,7 @@ type Session struct {
 	Receipt []byte // signed bodies and signatures, in the caller's encoding
 
 	Matched uint64    // distinct accounts; 0 also if there is no result
+	Found   bool      // there is a result, if only that nobody matched
 	Ended   time.Time // zero while it is open
 	Outcome string    // in the caller's words, such as "complete"; "open" while it is
 	Digests []byte    // of what travelled, in the caller's encoding
@@ -84,7 +85,7 @@ const openOutcome = "open"
 // one a leaf in any order, before its first question leaves. It returns ErrErased,
 // and records nothing, if one of them has been erased since the cut.
 //
-// Ended, Outcome, Matched, Digests and Expired are for those who read.
+// Ended, Outcome, Matched, Found, Digests and Expired are for those who read.
 func (d *DB) OpenSession(ctx context.Context, s Session, secrets Secrets, eligible iter.Seq2[uint64, error], entries ...Entry) error {
 	facts, err := eligibleFacts(&s, eligible)
 	if err != nil {
@@ -244,6 +245,7 @@ func scanSession(row scanner) (s Session, err error) {
 		return Session{}, err
 	}
 	s.Started, s.CutAt, s.Matched = fromMicros(started), fromMicros(cutAt), uint64(matched.Int64)
+	s.Found = matched.Valid
 	if ended.Valid {
 		s.Ended = fromMicros(ended.Int64)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/overlap-psi/overlap/audit"
+	"github.com/overlap-psi/overlap/client"
 	"github.com/overlap-psi/overlap/dossier"
 	"github.com/overlap-psi/overlap/evidence"
 	"github.com/overlap-psi/overlap/identity"
@@ -38,7 +39,8 @@ type affected struct {
 	Exposed   *gradeAffected `json:"exposed,omitempty"`
 	Matched   *gradeAffected `json:"matched,omitempty"`
 	Sessions  int            `json:"sessions_asked_about"`
-	People    []personLine   `json:"people,omitempty"` // with --list - only
+	Elsewhere int            `json:"sessions_matches_unknown"` // about the affected, and only the advertiser learned who matched
+	People    []personLine   `json:"people,omitempty"`         // with --list - only
 }
 
 type gradeAffected struct {
@@ -121,7 +123,7 @@ func (c *auditAffected) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	a := affected{Predicate: q.Predicate.String(), Sessions: len(count.Exposed.Sessions)}
+	a := affected{Predicate: q.Predicate.String(), Sessions: len(count.Exposed.Sessions), Elsewhere: learnedElsewhere(count.Exposed.Sessions)}
 	if c.Grade != "matched" {
 		a.Exposed = newGrade(&count.Exposed)
 	}
@@ -138,6 +140,17 @@ func (c *auditAffected) Run(ctx context.Context) (err error) {
 		}
 	}
 	return printReport(c.JSON, a, printAffected)
+}
+
+// learnedElsewhere counts the sessions about somebody affected in which only the
+// advertiser learned who matched.
+func learnedElsewhere(sessions []store.SessionTally) (n int) {
+	for _, s := range sessions {
+		if s.Mode == client.ALearns.String() && s.Accounts > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // write writes the lists that were asked for.
@@ -197,6 +210,9 @@ func printAffected(w io.Writer, a affected) {
 		}
 	}
 	fmt.Fprintf(w, "%s · %d sessions asked about\n", strings.Join(said, ", "), a.Sessions)
+	if a.Elsewhere > 0 {
+		fmt.Fprintf(w, "in %d sessions about them (A_LEARNS) only the advertiser learned who matched: the platform does not know, and counts none\n", a.Elsewhere)
+	}
 	for _, g := range []struct {
 		name string
 		g    *gradeAffected
@@ -298,8 +314,10 @@ type exposure struct {
 	Session    identity.ID `json:"session"`
 	Advertiser identity.ID `json:"advertiser"`
 	Audience   string      `json:"audience"`
+	Mode       string      `json:"mode"`
 	At         time.Time   `json:"at"`
-	Matched    bool        `json:"matched"`
+	Matched    *bool       `json:"matched"` // null: not known to the platform
+	Unknown    string      `json:"matched_unknown_because,omitempty"`
 	Kind       string      `json:"kind"`
 	Purpose    string      `json:"purpose"`
 	Basis      string      `json:"basis"`
@@ -347,23 +365,57 @@ func (c *auditSubject) prove(ctx context.Context, p *inquiry.Platform, s *store.
 
 func newExposure(e *store.Exposure) exposure {
 	r := &e.Record
-	x := exposure{Session: e.Session.SID, Advertiser: e.Session.Peer, Audience: e.Session.Audience, At: e.Session.CutAt, Matched: e.Matched,
+	x := exposure{Session: e.Session.SID, Advertiser: e.Session.Peer, Audience: e.Session.Audience, Mode: e.Session.Mode, At: e.Session.CutAt,
 		Kind: r.Class.Kind().String(), Purpose: r.Purpose.String(), Basis: r.Basis.String(), Notice: r.Notice, Surface: r.Surface,
 		Reference: r.Reference, Source: r.Source, Collected: r.CollectedAt, Line: r.Fact}
+	if x.Unknown = whyUnknown(e); x.Unknown == "" {
+		x.Matched = &e.Matched
+	}
 	for i := range e.Now {
 		x.StillHolds = x.StillHolds || e.Now[i].Purpose == r.Purpose
 	}
 	return x
 }
 
+// whyUnknown says why the platform does not know whether the identifier was on the
+// advertiser's list, or nothing if it does.
+func whyUnknown(e *store.Exposure) string {
+	switch mode := e.Session.Mode; {
+	case e.Matched:
+		return ""
+	case mode == client.ALearns.String():
+		return "in this mode only the advertiser may have learned it"
+	case e.Session.Found && mode == client.MutualA.String():
+		return "the advertiser learned it first, and told the platform of others only"
+	case e.Session.Found:
+		return ""
+	case e.Session.Ended.IsZero():
+		return "the session has not ended"
+	case mode == client.MutualA.String():
+		return "the session ended before the advertiser told what it may have learned"
+	}
+	return "the session ended before anything was found out"
+}
+
+// inWords says how far the session went with the identifier.
+func (e *exposure) inWords() string {
+	switch {
+	case e.Matched == nil:
+		return "whether it was on the list is not known to the platform: " + e.Unknown
+	case *e.Matched:
+		return "on the list"
+	}
+	return "asked about, not on the list"
+}
+
 func printSubject(w io.Writer, s subject) {
 	fmt.Fprintf(w, "%d uses of this account's identifiers in sessions with advertisers\n", len(s.Exposures))
 	for _, e := range s.Exposures {
-		what := "asked about, not on the list"
-		if e.Matched {
-			what = "on the list"
+		audience := "no audience"
+		if e.Audience != "" {
+			audience = "audience " + e.Audience
 		}
-		fmt.Fprintf(w, "%s  session %.12s…  advertiser %.8s…  audience %s: %s, %s\n", e.At.Format(time.RFC3339), e.Session.String(), e.Advertiser.String(), e.Audience, e.Kind, what)
+		fmt.Fprintf(w, "%s  session %.12s…  advertiser %.8s…  %s: %s, %s\n", e.At.Format(time.RFC3339), e.Session.String(), e.Advertiser.String(), audience, e.Kind, e.inWords())
 		fmt.Fprintf(w, "    on ledger line %d: %s, %s, notice %q, surface %q, source %q, collected %s\n", e.Line, e.Purpose, e.Basis, e.Notice, e.Surface, e.Source, e.Collected.Format(time.DateOnly))
 		if !e.StillHolds {
 			fmt.Fprintln(w, "    this has been corrected since: it should not have been used")
