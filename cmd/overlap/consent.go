@@ -16,10 +16,11 @@ type consentCommand struct {
 	Decode consentDecode `cmd:"" help:"Say what TCF, GPP and US Privacy strings mean for a match, one JSON object a line."`
 }
 
-// termsFlags say what a TCF string is asked.
+// termsFlags say what a TCF string is asked. The command sets what no vendor and
+// no purposes mean for it.
 type termsFlags struct {
-	Vendor   int   `help:"The platform's id in IAB Europe's Global Vendor List. Without one a TCF string can't be judged. Default: the policy's, if there is one."`
-	Purposes []int `placeholder:"3,4" help:"The TCF purposes that need consent. Default: the policy's, or 3,4."`
+	Vendor   int   `help:"The platform's id in IAB Europe's Global Vendor List. ${no_vendor}"`
+	Purposes []int `placeholder:"3,4" help:"The TCF purposes that need consent. ${no_purposes}"`
 }
 
 // override puts what the flags say in place of a policy's terms.
@@ -37,8 +38,8 @@ func (f termsFlags) override(t *signal.Terms) error {
 }
 
 type consentDecode struct {
-	termsFlags
-	File string `arg:"" optional:"" default:"-" help:"File with one string a line; - is standard input."`
+	termsFlags `set:"no_vendor=Without it a TCF string is UNKNOWN." set:"no_purposes=Default: 3,4."`
+	File       string `arg:"" optional:"" default:"-" help:"File with one string a line; - is standard input."`
 }
 
 // decoded is one line of output.

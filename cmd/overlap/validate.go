@@ -39,10 +39,10 @@ func (f *listFlags) list(path string, p *policy.Policy) (*audience.List, error) 
 type validateCommand struct {
 	listFlags
 	sourceFlag
-	termsFlags
-	File   string `arg:"" help:"Customer file: CSV or TSV, plain, gzip or zstd; - is standard input."`
-	Policy string `type:"existingfile" help:"The policy agreed with the platform: it names the profiles, and whose consent counts. Default: the one that comes with Overlap."`
-	JSON   bool   `help:"Report as JSON."`
+	termsFlags `set:"no_vendor=Default: the policy's; if it has none, no TCF string can be judged." set:"no_purposes=Default: the policy's, or 3,4."`
+	File       string `arg:"" help:"Customer file: CSV or TSV, plain, gzip or zstd; - is standard input."`
+	Policy     string `type:"existingfile" help:"The policy agreed with the platform: it names the profiles, and whose consent counts. Default: the one that comes with Overlap."`
+	JSON       bool   `help:"Report as JSON."`
 }
 
 func (c *validateCommand) Run() error {
