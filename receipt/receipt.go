@@ -57,7 +57,8 @@ type Receipt struct {
 	ReceiptHSig []byte `json:"receipt_h_sig,omitempty"`
 }
 
-// Parse reads a receipt file. It does not verify it.
+// Parse reads a receipt file, which has each member once and in order, whatever white
+// space is between them. It does not verify it.
 func Parse(file []byte) (*Receipt, error) {
 	dec := json.NewDecoder(bytes.NewReader(file))
 	dec.DisallowUnknownFields()
@@ -67,6 +68,12 @@ func Parse(file []byte) (*Receipt, error) {
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		return nil, errors.New("receipt: the file goes on after its end")
+	}
+	// encoding/json takes OPEN_Q for open_q, and of two members the last; another
+	// reader may take another session out of such a file.
+	var have, want bytes.Buffer
+	if json.Compact(&have, file) != nil || json.Compact(&want, r.Bytes()) != nil || !bytes.Equal(have.Bytes(), want.Bytes()) {
+		return nil, errors.New("receipt: not a receipt in its one form")
 	}
 	return r, nil
 }
