@@ -162,7 +162,7 @@ func TestNothingPrintsAValue(t *testing.T) {
 	leaf := Leaf{line: newLine(&[32]byte{1}, &rec)}
 	for name, v := range map[string]any{
 		"Handle": rec.Account, "Record": rec, "*Record": &rec, "Eligible": eligible, "*Eligible": &eligible,
-		"Leaf": leaf, "slice": []Record{rec}[0],
+		"Leaf": leaf, "slice": []Record{rec}[0], "Snapshot": Snapshot{id: testID}, "*Snapshot": &Snapshot{id: testID},
 	} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d", "%q"} {
 			if got := fmt.Sprintf(verb, v); got != redacted {

@@ -148,9 +148,9 @@ func (i *Identity) Check(now time.Time) error {
 }
 
 // Format prints the id, which is public, whatever the verb.
-func (i *Identity) Format(f fmt.State, _ rune) { fmt.Fprint(f, i.ID().String()) }
+func (i Identity) Format(f fmt.State, _ rune) { fmt.Fprint(f, i.ID().String()) }
 
 // LogValue logs the id.
-func (i *Identity) LogValue() slog.Value { return slog.StringValue(i.ID().String()) }
+func (i Identity) LogValue() slog.Value { return slog.StringValue(i.ID().String()) }
 
 func idOf(public ed25519.PublicKey) ID { return sha256.Sum256(public) }
