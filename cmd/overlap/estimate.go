@@ -55,7 +55,12 @@ func newEstimate(mode client.Mode, identifiers uint64, p *policy.Policy) estimat
 	// The table is made first; then both sides work on chunks at once, so that the
 	// slower of them counts.
 	ns := float64(own)*speed.evaluate + float64(asked)*max(speed.answer, speed.blind+speed.finalize)
-	e.Time = time.Duration(ns/float64(runtime.GOMAXPROCS(0))) + time.Duration(p.ReleaseStep)*time.Second
+	e.Time = time.Duration(ns / float64(runtime.GOMAXPROCS(0)))
+	if mode == client.PLearns {
+		// PROTOCOL.md §8.5: release_step and 5 µs for each question and entry, and then
+		// the next multiple of release_step.
+		e.Time += 2*time.Duration(p.ReleaseStep)*time.Second + time.Duration(asked+entries)*5*time.Microsecond
+	}
 	const element, proof, claim, chunk = 32, 64, 32, 16384
 	entry := uint64(16)
 	if mode.AdvertiserAsks() && p.LabelLen > 0 {
@@ -65,7 +70,7 @@ func newEstimate(mode client.Mode, identifiers uint64, p *policy.Policy) estimat
 	if mode.Claims() {
 		e.Bytes += min(list, e.Platform) * claim
 	}
-	const fixed, seen, row, spilled = 64 << 20, 30, 41, 24 // the program; audience's repeats; a register's and a token's record
+	const fixed, seen, row, spilled = 64 << 20, 42, 41, 24 // the program; audience's repeats, as the collector leaves them; a register's and a token's record
 	e.Memory = fixed + identifiers*seen + p.Window*2*chunk*element
 	if mode.AdvertiserAsks() {
 		e.Memory += list / 8

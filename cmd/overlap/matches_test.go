@@ -97,6 +97,11 @@ func TestEstimate(t *testing.T) {
 			t.Errorf("%v: %+v, %+v", mode, small, large)
 		}
 	}
+	// The count leaves at a multiple of release_step, after release_step and 5 µs for
+	// each of 2^24 questions and 1024 entries.
+	if got := newEstimate(client.PLearns, 1000, p).Time; got < 2*time.Duration(p.ReleaseStep)*time.Second+(1<<24+1024)*5*time.Microsecond {
+		t.Errorf("%v, less than the release waits", got)
+	}
 	// 2^24 questions of 64 bytes, 1024 proofs of 64, 1024 entries of 16.
 	if got := newEstimate(client.PLearns, 1000, p).Bytes; got != 1<<30+1<<16+1<<14 {
 		t.Errorf("%d bytes", got)
