@@ -137,7 +137,7 @@ func (c *Client) shards(ctx context.Context, id [32]byte, first int) iter.Seq2[[
 		defer d.cancel()
 		for seq := uint32(0); ; seq++ {
 			f, err := d.frame(psi.FrameShards, seq)
-			if errors.Is(err, io.EOF) || !yield(f.GetBody(), err) || err != nil {
+			if errors.Is(err, io.EOF) || !yield(f.Body, err) || err != nil {
 				return
 			}
 		}
@@ -178,30 +178,33 @@ func (d *download) head(c *Client) error {
 	if err != nil {
 		return err
 	}
-	d.platform, d.manifest, d.sig = at.Public, m.GetBody(), m.GetSig()
+	d.platform, d.manifest, d.sig = at.Public, m.Body, m.Sig
 	p, err := d.frame(psi.FrameProof, 0)
 	if err == nil {
-		d.proof = p.GetBody()
+		d.proof = p.Body
 	}
 	return err
 }
 
 // frame reads the next frame, which has to be of the type. io.EOF is the end.
-func (d *download) frame(want psi.FrameType, seq uint32) (*ampsiv1.Frame, error) {
+func (d *download) frame(want psi.FrameType, seq uint32) (psi.Frame, error) {
 	timer := time.AfterFunc(patience, d.cancel)
 	defer timer.Stop()
-	f, err := d.stream.Recv()
+	m, err := d.stream.Recv()
 	switch {
 	case errors.Is(err, io.EOF) && want == psi.FrameShards:
-		return nil, io.EOF
+		return psi.Frame{}, io.EOF
 	case err != nil && want == psi.FrameShards:
-		return nil, fmt.Errorf("%w: %w: %v", ErrDownload, session.ErrBroken, status.Code(err))
+		return psi.Frame{}, fmt.Errorf("%w: %w: %v", ErrDownload, session.ErrBroken, status.Code(err))
 	case err != nil:
-		return nil, fmt.Errorf("client: the table's download: %w: %v", session.ErrBroken, status.Code(err))
-	case f.GetType() == uint32(psi.FrameAbort) && len(f.GetBody()) == 1:
-		return nil, fmt.Errorf("client: the table's download: %w", &session.PeerAbort{Code: psi.AbortCode(f.GetBody()[0])})
-	case f.GetType() != uint32(want) || f.GetSeq() != seq:
-		return nil, fmt.Errorf("client: the table's download is out of order: %w", psi.AbortMalformed)
+		return psi.Frame{}, fmt.Errorf("client: the table's download: %w: %v", session.ErrBroken, status.Code(err))
+	}
+	f, err := session.DecodeFrame(m)
+	switch {
+	case err != nil:
+		return psi.Frame{}, fmt.Errorf("client: the table's download: %w", err)
+	case f.Type != want || f.Seq != seq:
+		return psi.Frame{}, fmt.Errorf("client: the table's download is out of order: %w", psi.AbortMalformed)
 	}
 	return f, nil
 }

@@ -122,7 +122,7 @@ func receive(st Stream) received {
 		}
 		return received{err: broken(err)}
 	}
-	f, err := decodeFrame(m)
+	f, err := DecodeFrame(m)
 	return received{f, err}
 }
 
@@ -136,10 +136,11 @@ func broken(err error) error {
 	return ErrBroken
 }
 
-// decodeFrame turns a message into a frame, or an ABORT into a *PeerAbort.
-func decodeFrame(m *ampsiv1.Frame) (psi.Frame, error) {
+// DecodeFrame turns a message into a frame, or an ABORT into a *PeerAbort. What it
+// refuses is in PROTOCOL.md §5.4 and §13.
+func DecodeFrame(m *ampsiv1.Frame) (psi.Frame, error) {
 	t := psi.FrameType(m.GetType())
-	if m.GetType() > uint32(psi.FrameShards) || len(m.ProtoReflect().GetUnknown()) > 0 {
+	if m.GetType() > uint32(psi.FrameProof) || len(m.ProtoReflect().GetUnknown()) > 0 {
 		return psi.Frame{}, fmt.Errorf("session: unknown frame: %w", psi.AbortMalformed)
 	}
 	if t == psi.FrameAbort {

@@ -35,7 +35,7 @@ type line struct {
 }
 
 // counts are the numbers of frames of each type, which are those of the next.
-type counts [psi.FrameShards + 1]uint32
+type counts [psi.FrameProof + 1]uint32
 
 func newLine(st Stream, window int) *line {
 	return &line{window: window, ch: newChannel(st, window+1), came: make(chan struct{}, 1),
