@@ -185,13 +185,14 @@ func readReceipt(name string) (*receipt.Receipt, error) {
 }
 
 type auditCheck struct {
-	Openings  string `arg:"" type:"existingfile" help:"What the platform opened."`
-	Receipt   string `required:"" type:"existingfile" help:"The advertiser's receipt."`
-	Challenge string `type:"existingfile" help:"What you drew. Without it the positions are those that the platform chose: their records are shown, and that is no audit."`
-	Policy    string `type:"existingfile" help:"The policy that the session ran under. Default: the one that comes with this program."`
-	Log       string `type:"existingdir" help:"A copy of the platform's public log: erasures in it excuse positions that can't be opened."`
-	Platform  string `placeholder:"ID" help:"The platform's id. Needed with --log."`
-	JSON      bool   `help:"Report as JSON."`
+	Openings   string `arg:"" type:"existingfile" help:"What the platform opened."`
+	Receipt    string `required:"" type:"existingfile" help:"The advertiser's receipt."`
+	Challenge  string `type:"existingfile" help:"What you drew. Without it the positions are those that the platform chose: their records are shown, and that is no audit."`
+	Policy     string `type:"existingfile" help:"The policy that the session ran under. Default: the one that comes with this program."`
+	Log        string `type:"existingdir" and:"log" help:"A copy of the platform's public log: erasures in it from before the draw excuse positions that can't be opened. Needs --platform and --checkpoint."`
+	Platform   string `placeholder:"ID" and:"log" help:"The platform's id."`
+	Checkpoint string `type:"existingfile" and:"log" help:"The log's checkpoint that you kept before you handed out the challenge: the log has to extend it, and no later erasure counts, whatever time it bears."`
+	JSON       bool   `help:"Report as JSON."`
 }
 
 func (c *auditCheck) Run() error {
@@ -215,7 +216,7 @@ func (c *auditCheck) Run() error {
 		}
 	}
 	if c.Log != "" {
-		if k.Erasures, err = erasures(c.Log, c.Platform); err != nil {
+		if k.Erasures, err = erasures(c.Log, c.Platform, c.Checkpoint); err != nil {
 			return err
 		}
 	}
@@ -295,8 +296,10 @@ func logVerifier(dir, platform string, name func(identity.ID) string) (note.Veri
 	return audit.NewVerifier(name(id), key)
 }
 
-// erasures returns which leaves were closed, and when that was logged.
-func erasures(dir, platform string) (map[[32]byte]time.Time, error) {
+// erasures returns which leaves were closed in the part of the log that a kept
+// checkpoint covers, and when. The platform writes the times, so that only the
+// checkpoint shows that it had not seen the challenge yet.
+func erasures(dir, platform, checkpoint string) (map[[32]byte]time.Time, error) {
 	log, err := logVerifier(dir, platform, logbook.PublicName)
 	if err != nil {
 		return nil, err
@@ -305,11 +308,26 @@ func erasures(dir, platform string) (map[[32]byte]time.Time, error) {
 	if err != nil {
 		return nil, err
 	}
-	closed := map[[32]byte]time.Time{}
+	signed, err := os.ReadFile(checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := audit.ParseCheckpoint(signed, log, audit.Quorum{})
+	if err != nil {
+		return nil, err
+	}
+	if err := tree.Extends(kept); err != nil {
+		return nil, err
+	}
+	closed, index := map[[32]byte]time.Time{}, int64(0)
 	for entry, err := range tree.Entries(0) {
 		if err != nil {
 			return nil, err
 		}
+		if index == kept.Size {
+			break
+		}
+		index++
 		e, err := audit.ParseEvent(entry)
 		if err != nil {
 			return nil, err
