@@ -107,6 +107,9 @@ func show(w io.Writer, r *Report) error {
 	for _, a := range r.Audits {
 		fmt.Fprintf(w, "Session %.12s: of %d positions, %d were drawn: %d consented records, %d nobody, %d erased, %d bad; one bad in a thousand would have been found with %.1f %%.\n",
 			a.Session, a.Size, a.Drawn, a.Records, a.Pads, a.Erased, len(a.Bad), 100*a.Detects(0.001))
+		if a.Erased > 0 {
+			fmt.Fprintln(w, "  That the erased were erased before the draw is the platform's word: it writes the log's times.")
+		}
 	}
 	if i := c.Incident; i != nil {
 		fmt.Fprintf(w, "Affected by %q: %d accounts exposed, %d matched.\n", i.Predicate, i.Exposed, i.Matched)
