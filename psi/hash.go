@@ -27,7 +27,8 @@ func expandMessageXMD(out, msg []byte, dst string) {
 	if len(dst) > 255 || len(out) > 255*sha512.Size {
 		panic("psi: expand_message_xmd: length out of range")
 	}
-	var scratch [512]byte // an Input, a composite or a blind fits; no allocation
+	var scratch [512]byte // an Input, a composite, a blind or a key's seed fits; no allocation
+	defer clear(scratch[:])
 	// msg_prime = Z_pad || msg || l_i_b_str || I2OSP(0, 1) || DST_prime
 	b := append(scratch[:sha512.BlockSize], msg...)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(out)))

@@ -27,10 +27,11 @@ func DeriveKey(seed *[32]byte, info []byte) (*Key, error) {
 	if len(info) > 0xffff {
 		return nil, errors.New("psi: key info is longer than 65535 bytes")
 	}
-	msg := append([]byte(nil), seed[:]...)
+	// One array: what append leaves behind when it grows nobody can overwrite.
+	msg := append(make([]byte, 0, len(seed)+2+len(info)+1), seed[:]...)
 	msg = append(msg, byte(len(info)>>8), byte(len(info)))
 	msg = append(msg, info...)
-	defer clear(msg)
+	defer func() { clear(msg[:cap(msg)]) }()
 	for counter := range 256 {
 		k := hashToScalar(append(msg, byte(counter)), dstDeriveKey)
 		if !k.IsZero() {
