@@ -10,11 +10,17 @@ import (
 
 // UseNonce records that the peer used the nonce, which counts until the given
 // time; a second use by then is ErrReplay, durably, whoever asks and over any
-// handle (PROTOCOL.md §5.2). Nonces whose time is over are forgotten, so until
-// lies beyond the moment at which the message that carried it stops being valid.
+// handle (PROTOCOL.md §5.2). So is one whose time is over by now, since others are
+// forgotten then: the caller's check may have been long before, while something
+// else was written. until lies beyond the moment at which the message that carried
+// the nonce stops being valid.
 func (d *DB) UseNonce(ctx context.Context, peer, nonce [32]byte, until time.Time) error {
 	return d.update(ctx, "using a nonce", func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM nonces WHERE expires < ?`, micros(time.Now())); err != nil {
+		now := time.Now()
+		if !until.After(now) {
+			return ErrReplay
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM nonces WHERE expires < ?`, micros(now.Add(-nonceKept))); err != nil {
 			return err
 		}
 		n, err := changed(ctx, tx, `INSERT INTO nonces (peer, nonce, expires) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, peer[:], nonce[:], micros(until))
@@ -24,6 +30,10 @@ func (d *DB) UseNonce(ctx context.Context, peer, nonce [32]byte, until time.Time
 		return err
 	})
 }
+
+// nonceKept is how long a nonce is kept after its time: longer than any transaction
+// that has looked at the clock takes until it inserts one.
+const nonceKept = time.Hour
 
 // The kinds of budget.
 const (

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -34,8 +35,22 @@ func TestNonces(t *testing.T) {
 		use(other, 1, 1, soon.Add(time.Hour), ErrReplay)
 		use(d, 2, 1, soon, nil) // another peer's nonces are its own
 		use(d, 1, 2, soon, nil)
-		use(d, 1, 3, time.Now().Add(-time.Second), nil)
-		use(d, 1, 3, soon, nil) // its time is over, and it is forgotten
+		use(d, 1, 3, time.Now().Add(-time.Second), ErrReplay) // its time is over: it may have been forgotten
+		kept := func(nonce byte, expires time.Time) {
+			t.Helper()
+			peer, n := id(1), id(nonce)
+			err := d.update(t.Context(), "a test", func(tx *sql.Tx) error {
+				_, err := tx.ExecContext(t.Context(), `INSERT INTO nonces (peer, nonce, expires) VALUES (?, ?, ?)`, peer[:], n[:], micros(expires))
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		kept(4, time.Now().Add(-nonceKept/2))
+		use(d, 1, 4, soon, ErrReplay) // a transaction that began before its end may still be on its way
+		kept(3, time.Now().Add(-2*nonceKept))
+		use(d, 1, 3, soon, nil) // forgotten
 		use(d, 1, 3, soon, ErrReplay)
 		use(d, 1, 1, soon, ErrReplay)
 	})
