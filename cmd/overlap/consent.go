@@ -38,6 +38,7 @@ func (f termsFlags) override(t *signal.Terms) error {
 }
 
 type consentDecode struct {
+	//lint:ignore SA5008 kong reads every tag of that name
 	termsFlags `set:"no_vendor=Without it a TCF string is UNKNOWN." set:"no_purposes=Default: 3,4."`
 	File       string `arg:"" optional:"" default:"-" help:"File with one string a line; - is standard input."`
 }

@@ -58,6 +58,7 @@ func (f storeFlag) create(ctx context.Context) (*store.DB, error) { return store
 
 type ledgerImport struct {
 	storeFlag
+	//lint:ignore SA5008 kong reads every tag of that name
 	termsFlags `set:"no_vendor=Without it no TCF string can be judged, and a granted line that has one is recorded as denied where it counts." set:"no_purposes=Default: 3,4."`
 	File       string   `arg:"" help:"CSV or TSV, plain, gzip or zstd, with the columns account_id,kind,value,purpose,status,jurisdiction,collected_at and what else is known: source,ads_switch,basis,notice,surface,reference,tc_string,gpp_string,gpp_sid,us_privacy,gpc,opt_out,label; - is standard input."`
 	Region     country  `help:"Country of phone numbers written without one, such as US or FR."`

@@ -39,6 +39,7 @@ func (f *listFlags) list(path string, p *policy.Policy) (*audience.List, error) 
 type validateCommand struct {
 	listFlags
 	sourceFlag
+	//lint:ignore SA5008 kong reads every tag of that name
 	termsFlags `set:"no_vendor=Default: the policy's; if it has none, no TCF string can be judged." set:"no_purposes=Default: the policy's, or 3,4."`
 	File       string `arg:"" help:"Customer file: CSV or TSV, plain, gzip or zstd; - is standard input."`
 	Policy     string `type:"existingfile" help:"The policy agreed with the platform: it names the profiles, and whose consent counts. Default: the one that comes with Overlap."`
