@@ -88,6 +88,9 @@ func (s *Session) mend(ctx context.Context, broke error) error {
 		s.progress(StepResuming, 0, 0)
 		ch, err := s.another(ctx)
 		if ctx.Err() != nil {
+			if ch != nil { // it came at the same moment, and whoever brought it waits
+				ch.close()
+			}
 			return context.Cause(ctx)
 		}
 		if err != nil {
