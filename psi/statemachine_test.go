@@ -90,7 +90,7 @@ func TestEveryFrameInEveryStage(t *testing.T) {
 	d := newDeal(t, 4, 2, 8)
 	p := d.play(t)
 	frames := slices.Concat(p.blinded, p.evaluated, p.tables, []Frame{p.release})
-	for typ := FrameHello; typ <= FrameShards+1; typ++ {
+	for typ := FrameHello; typ <= FrameProof+1; typ++ {
 		frames = append(frames, Frame{Type: typ}, Frame{Type: typ, Seq: 1}, Frame{Type: typ, Body: []byte{1}, Sig: make([]byte, 64)})
 	}
 	// What each machine takes at a stage: the method, and the frame's type and seq.
