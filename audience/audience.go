@@ -126,6 +126,7 @@ type cell struct {
 	index int
 	role  Role
 	class identifier.Class // of an identifier
+	again bool             // a column before it has the same role
 }
 
 // found is what an identifier cell of a row holds.
@@ -214,6 +215,7 @@ func (l *List) plan() (err error) {
 			}
 			l.identifiers = append(l.identifiers, at)
 		case c.Role.isConsent():
+			at.again = slices.ContainsFunc(l.signals, func(before cell) bool { return before.role == at.role })
 			l.signals = append(l.signals, at)
 		case c.Role.isPlace():
 			l.places = append(l.places, at)
@@ -372,7 +374,7 @@ func (l *List) verdict(cells []string, r signal.Regime) ruling {
 	}
 	var s signals
 	for _, at := range l.signals {
-		s.note(at.role, cells[at.index])
+		s.note(at, cells[at.index])
 	}
 	s.judge(&l.o, r, l.oldest)
 	return s.decide(&l.o, r)

@@ -13,8 +13,8 @@ import (
 // Role is what a column means. Its text is what Options.Columns takes.
 type Role string
 
-// The roles. Of Email and Phone and their hashed forms there may be any number
-// of columns, and of the jurisdiction ones too; of each consent role one.
+// The roles. There may be any number of columns of each, but of gpp_string and
+// gpp_sid one.
 const (
 	Email       Role = "email"
 	Phone       Role = "phone"
@@ -206,7 +206,7 @@ func isPosition(header []string, which string) bool {
 // ask returns the first question that the columns leave open.
 func ask(cols []Column, header []string) error {
 	identifiers := 0
-	once := map[Role]Column{}
+	once := map[Role]Column{} // of GPP: which gpp_sid speaks of which string can't be told
 	for _, c := range cols {
 		switch {
 		case c.Role == device:
@@ -217,7 +217,7 @@ func ask(cols []Column, header []string) error {
 			return &HeaderError{WhichKind, []Column{c}}
 		case c.Role.isIdentifier():
 			identifiers++
-		case c.Role.isConsent():
+		case c.Role == GPPString, c.Role == GPPSID:
 			if first, twice := once[c.Role]; twice {
 				return &HeaderError{SameMeaning, []Column{first, c}}
 			}

@@ -99,7 +99,6 @@ func TestQuestionsCanBeAnswered(t *testing.T) {
 		"hash":    {"name", "hash"},
 		"kind":    {"contact"},
 		"device":  {"email", "IDFA"},
-		"meaning": {"email", "opt_out", "x", "Opt Out"},
 		"consent": {"email", "marketing_consent"},
 	} {
 		_, err := columns(header, nil)
@@ -112,6 +111,18 @@ func TestQuestionsCanBeAnswered(t *testing.T) {
 		which, role, _ := strings.Cut(answer, "=")
 		if _, err := columns(header, map[string]string{which: role}); err != nil {
 			t.Errorf("%s: answered %s: %v", name, answer, err)
+		}
+	}
+}
+
+// Which of two GPP strings a gpp_sid speaks of can't be told; and to leave one of
+// them out, which may be a refusal, is not what the question offers.
+func TestTwoStringsOfGPP(t *testing.T) {
+	for _, header := range [][]string{{"email", "gpp_string", "GPP String"}, {"email", "gpp_sid", "x", "gpp_sid", "gpp_string"}} {
+		_, err := columns(header, nil)
+		var e *HeaderError
+		if !errors.As(err, &e) || e.Problem != SameMeaning || len(e.Columns) != 2 || strings.Contains(err.Error(), "ignore") {
+			t.Errorf("%q: %v", header, err)
 		}
 	}
 }
@@ -155,7 +166,7 @@ func TestAboutConsent(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 			continue
 		}
-		for _, role := range []Role{Consent, Ignore} {
+		for _, role := range []Role{Consent, OptOut, Ignore} {
 			if _, err := columns(header, map[string]string{"3": string(role)}); err != nil {
 				t.Errorf("%q, answered %s: %v", name, role, err)
 			}

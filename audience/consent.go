@@ -25,17 +25,20 @@ const (
 	Granted
 )
 
-// word is what a consent cell says.
+// word is what a consent cell says. The zero word is that of a column which the
+// file doesn't have.
 type word uint8
 
-// In this order the worst word of a row decides, whatever the others say.
+// In this order the worst word of a row decides, whatever the others say. Of one
+// meaning a cell that says nothing is worse than consent: all its columns have
+// to say so.
 const (
-	absent    word = iota // nothing: also null, unspecified and their like
-	granted               //
-	undecided             // it says that it isn't known, or can't be judged
-	malformed             // a word that isn't known here
-	expired               //
-	denied                //
+	granted   word = iota + 1 //
+	absent                    // nothing: also null, unspecified and their like
+	undecided                 // it says that it isn't known, or can't be judged
+	malformed                 // a word that isn't known here
+	expired                   //
+	denied                    //
 )
 
 var exclusions = map[word]identifier.Code{
@@ -99,32 +102,38 @@ func meaning(v signal.Verdict, oldest time.Time) word {
 // signals are what the consent columns of one row say.
 type signals struct {
 	record, userData, personalization word
-	row                               signal.Row // read when all of it is known
-	optIn                             word       // granted if a string of it says so
+	row                               signal.Row   // read when all of it is known
+	more                              []signal.Row // one for each cell of which row has the meaning already
+	optIn                             word         // granted if a string of it says so
 	worst                             word
 }
 
 // note adds one cell to the signals.
-func (s *signals) note(role Role, cell string) {
-	switch role {
+func (s *signals) note(at cell, text string) {
+	row := &s.row
+	if at.again {
+		s.more = append(s.more, signal.Row{})
+		row = &s.more[len(s.more)-1]
+	}
+	switch at.role {
 	case Consent:
-		s.record = read(cell)
+		s.record = max(s.record, read(text))
 	case AdUserData:
-		s.userData = read(cell)
+		s.userData = max(s.userData, read(text))
 	case AdPersonalization:
-		s.personalization = read(cell)
+		s.personalization = max(s.personalization, read(text))
 	case OptOut:
-		s.row.OptOut = cell
+		row.OptOut = text
 	case GPC:
-		s.row.GPC = cell
+		row.GPC = text
 	case USPrivacy:
-		s.row.USPrivacy = cell
+		row.USPrivacy = text
 	case TCString:
-		s.row.TCString = cell
+		row.TCString = text
 	case GPPString:
-		s.row.GPPString = cell
+		row.GPPString = text
 	case GPPSID:
-		s.row.GPPSID = cell
+		row.GPPSID = text
 	}
 }
 
@@ -132,7 +141,15 @@ func (s *signals) note(role Role, cell string) {
 // regime.
 func (s *signals) judge(o *Options, r signal.Regime, oldest time.Time) {
 	s.worst = max(s.record, s.userData, s.personalization)
-	for _, v := range s.row.Verdicts(o.Terms, r) {
+	s.heed(&s.row, o, r, oldest)
+	for i := range s.more {
+		s.heed(&s.more[i], o, r, oldest)
+	}
+}
+
+// heed adds what the signals of one row come to.
+func (s *signals) heed(row *signal.Row, o *Options, r signal.Regime, oldest time.Time) {
+	for _, v := range row.Verdicts(o.Terms, r) {
 		w := meaning(v, oldest)
 		switch {
 		case w == undecided && r == signal.OptOut && o.AdmitUSUnknown:
@@ -161,7 +178,7 @@ type ruling struct {
 // against it is a basis of its own, which a policy that asks for consent refuses.
 func (s *signals) decide(o *Options, r signal.Regime) ruling {
 	switch {
-	case s.worst > granted:
+	case s.worst > absent:
 		return ruling{code: exclusions[s.worst]}
 	case s.record == granted, s.optIn == granted, s.userData == granted && s.personalization == granted,
 		r == signal.Other && o.DefaultGranted:

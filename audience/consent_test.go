@@ -40,11 +40,48 @@ const (
 
 // noted returns the signals of cells written role=cell.
 func noted(cells string) (s signals) {
-	for cell := range strings.FieldsSeq(cells) {
-		role, text, _ := strings.Cut(cell, "=")
-		s.note(Role(role), text)
+	had := map[Role]bool{}
+	for written := range strings.FieldsSeq(cells) {
+		name, text, _ := strings.Cut(written, "=")
+		role := Role(name)
+		s.note(cell{role: role, again: had[role]}, text)
+		had[role] = true
 	}
 	return s
+}
+
+// Of several columns of one meaning the worst word decides, wherever it stands;
+// and somebody consented only if all of them say so.
+func TestSeveralColumnsOfOneMeaning(t *testing.T) {
+	for cells, want := range map[string]identifier.Code{
+		"opt_out=0 opt_out=1 consent=yes":                      identifier.ConsentDenied,
+		"opt_out=1 opt_out=0 consent=yes":                      identifier.ConsentDenied,
+		"opt_out=1 opt_out= consent=yes":                       identifier.ConsentDenied,
+		"opt_out=0 opt_out= opt_out=1 consent=yes":             identifier.ConsentDenied,
+		"opt_out=1 opt_out=perhaps consent=yes":                identifier.ConsentDenied,
+		"opt_out=0 opt_out=unknown consent=yes":                identifier.ConsentUnknown,
+		"opt_out=0 opt_out= consent=yes":                       identifier.OK,
+		"gpc=0 gpc=1 consent=yes":                              identifier.ConsentDenied,
+		"us_privacy=1YNN us_privacy=1YYN consent=yes":          identifier.ConsentDenied,
+		"tc_string=" + granting + " tc_string=" + noPurpose3:   identifier.ConsentDenied,
+		"tc_string=" + noPurpose3 + " tc_string=" + granting:   identifier.ConsentDenied,
+		"tc_string=" + granting + " tc_string=" + granting:     identifier.OK,
+		"consent=yes consent=yes":                              identifier.OK,
+		"consent=yes consent=no":                               identifier.ConsentDenied,
+		"consent=no consent=yes":                               identifier.ConsentDenied,
+		"consent=yes consent=":                                 identifier.ConsentMissing,
+		"consent= consent=yes":                                 identifier.ConsentMissing,
+		"consent=yes consent=expired":                          identifier.ConsentExpired,
+		"ad_user_data=1 ad_user_data=1 ad_personalization=1":   identifier.OK,
+		"ad_user_data=1 ad_user_data= ad_personalization=1":    identifier.ConsentMissing,
+		"ad_user_data=1 ad_personalization=0 ad_user_data=yes": identifier.ConsentDenied,
+	} {
+		s, o := noted(cells), Options{Terms: signal.Terms{Vendor: 755}}
+		s.judge(&o, signal.OptIn, time.Time{})
+		if got := s.decide(&o, signal.OptIn).code; got != want {
+			t.Errorf("%s: %s, want %s", cells, string(got), string(want))
+		}
+	}
 }
 
 // A TCF string grants as long as its consent isn't too old: to the instant.

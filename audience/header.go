@@ -18,7 +18,7 @@ const (
 	HashOfWhat                       // hashes of e-mail addresses or of phone numbers?
 	WhichKind                        // e-mail addresses or phone numbers?
 	Device                           // advertising ids of devices, which aren't matched
-	SameMeaning                      // two consent columns of one meaning
+	SameMeaning                      // two gpp_string columns, or two of gpp_sid
 	AboutConsent                     // a name that isn't known, and looks as if it were about consent
 )
 
@@ -49,8 +49,8 @@ func (e *HeaderError) Error() string {
 			"=email_sha256 or =phone_sha256; the columns are " + list(e.Columns)
 	case SameMeaning:
 		a, b := e.Columns[0], e.Columns[1]
-		return fmt.Sprintf("audience: columns %s and %s both say %s: which one counts? Say --column %d=ignore or --column %d=ignore",
-			a, b, a.Role, a.Position, b.Position)
+		return fmt.Sprintf("audience: columns %s and %s both say %s, and which %s speaks of which %s can't be told: "+
+			"put into the file one column of each", a, b, a.Role, GPPSID, GPPString)
 	}
 	c := e.Columns[0]
 	at := fmt.Sprintf("--column %d=", c.Position)
