@@ -147,60 +147,23 @@ func columns(header []string, answers map[string]string) ([]Column, error) {
 	return cols, ask(cols, header)
 }
 
-// answer applies Options.Columns: names first, then positions, so that a
-// position decides where both are given.
+// answer applies Options.Columns.
 func answer(cols []Column, header []string, answers map[string]string) error {
-	for _, byPosition := range []bool{false, true} {
-		for _, which := range sortedKeys(answers) {
-			role := Role(answers[which])
-			if !slices.Contains(Roles, role) {
-				return &HeaderError{Problem: UnknownRole}
-			}
-			at := positions(header, which)
-			if len(at) == 0 {
-				return &HeaderError{Problem: UnknownColumn}
-			}
-			if isPosition(header, which) != byPosition {
-				continue
-			}
-			for _, i := range at {
-				cols[i].Role, cols[i].Known = role, true
-			}
+	for _, role := range answers {
+		if !slices.Contains(Roles, Role(role)) {
+			return &HeaderError{Problem: UnknownRole}
+		}
+	}
+	said := sheet.Answered(header, answers)
+	if said == nil {
+		return &HeaderError{Problem: UnknownColumn}
+	}
+	for i, role := range said {
+		if role != "" {
+			cols[i].Role, cols[i].Known = Role(role), true
 		}
 	}
 	return nil
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// positions returns the indices of the columns that an answer speaks of: all of
-// a name, or the one at a position.
-func positions(header []string, which string) (at []int) {
-	for i, name := range header {
-		if sheet.Key(name) == sheet.Key(which) && sheet.Key(which) != "" {
-			at = append(at, i)
-		}
-	}
-	if n, err := strconv.Atoi(which); len(at) == 0 && err == nil && n >= 1 && n <= len(header) {
-		at = append(at, n-1)
-	}
-	return at
-}
-
-// isPosition reports whether an answer is given by position: it is a number,
-// and no column has that name.
-func isPosition(header []string, which string) bool {
-	_, err := strconv.Atoi(which)
-	return err == nil && !slices.ContainsFunc(header, func(name string) bool {
-		return sheet.Key(name) == sheet.Key(which)
-	})
 }
 
 // ask returns the first question that the columns leave open.

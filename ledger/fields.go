@@ -9,7 +9,6 @@ import (
 	"github.com/overlap-psi/overlap/consent"
 	"github.com/overlap-psi/overlap/consent/signal"
 	"github.com/overlap-psi/overlap/identifier"
-	"github.com/overlap-psi/overlap/internal/sheet"
 )
 
 // field is a column of the file.
@@ -48,111 +47,26 @@ var names = [fields]string{
 	"tc_string", "gpp_string", "gpp_sid", "us_privacy", "gpc", "opt_out", "label",
 }
 
-// HeaderError says which columns a file lacks, has twice, or has under a name that
-// can't be read. Of the file it holds names of columns, as a message may show them,
-// and no cell.
-type HeaderError struct {
-	Missing  []string
-	Repeated []string
-	Doubtful []string // none that is read, and they look as if they were about consent
-	NoHeader bool     // the first row is somebody, not names of columns
-}
-
-func (e *HeaderError) Error() string {
-	switch {
-	case e.NoHeader:
-		return "ledger: the first row holds values, not names: add a header row, " + strings.Join(names[:required], ",")
-	case len(e.Missing) > 0:
-		return "ledger: the file lacks columns: " + strings.Join(e.Missing, ", ")
-	case len(e.Repeated) > 0:
-		return "ledger: the file has columns twice: " + strings.Join(e.Repeated, ", ")
-	}
-	return fmt.Sprintf("ledger: columns that look as if they were about consent have names that aren't read: %s; "+
-		"give them the name of what they hold (%s), or leave them out of the file",
-		ListColumns(e.Doubtful), strings.Join(names[tcString:label], ", ")+" or "+names[adsSwitch])
-}
-
-// maxShown is how many columns a message lists.
-const maxShown = 20
-
-// ListColumns names columns of a file for a message, no more than it can show.
-func ListColumns(columns []string) string {
-	var shown []string
-	for _, name := range columns[:min(len(columns), maxShown)] {
-		shown = append(shown, fmt.Sprintf("%q", name))
-	}
-	if more := len(columns) - maxShown; more > 0 {
-		shown = append(shown, fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(shown, ", ")
-}
-
-// columns finds each field's column, and returns the names, as a message may
-// show them, of the columns that are no field.
-func columns(header []string) (at [fields]int, ignored []string, err error) {
-	for f := range at {
-		at[f] = -1
-	}
-	var e HeaderError
-	for i, name := range header {
-		f := lookup(name)
-		switch {
-		case f < 0:
-			ignored = append(ignored, sheet.Name(name))
-			if sheet.LooksLikeConsent(name) {
-				e.Doubtful = append(e.Doubtful, sheet.Name(name))
-			}
-		case at[f] >= 0:
-			e.Repeated = append(e.Repeated, names[f])
-		default:
-			at[f] = i
-		}
-		e.NoHeader = e.NoHeader || f < 0 && sheet.LooksLikeValue(name)
-	}
-	for f, i := range at[:required] {
-		if i < 0 {
-			e.Missing = append(e.Missing, names[f])
-		}
-	}
-	e.NoHeader = e.NoHeader && len(e.Missing) == int(required)
-	if len(e.Missing) > 0 {
-		e.Doubtful = nil // the first row may be somebody's
-	}
-	if len(e.Missing) > 0 || len(e.Repeated) > 0 || len(e.Doubtful) > 0 {
-		return at, nil, &e
-	}
-	return at, ignored, nil
-}
-
-// lookup returns the field of a header name, or -1. Case, spaces, underscores
-// and hyphens don't matter.
-func lookup(name string) field {
-	for f, n := range names {
-		if sheet.Key(name) == sheet.Key(n) {
-			return field(f)
-		}
-	}
-	return -1
-}
-
 // reader reads the cells of one row and keeps the code of the first that can't
 // be read.
 type reader struct {
 	cells   []string
-	columns *[fields]int
+	columns *columns
 	code    Code // OK until then
 }
 
 // cell returns the cell of a field, "" if the file has no such column.
 func (r *reader) cell(f field) string {
-	if i := r.columns[f]; i >= 0 {
+	if i := r.columns.at[f]; i >= 0 {
 		return r.cells[i]
 	}
 	return ""
 }
 
 // word returns the cell of a field that holds a word of a closed list.
-func (r *reader) word(f field) string { return strings.ToLower(strings.TrimSpace(r.cell(f))) }
+func (r *reader) word(f field) string { return word(r.cell(f)) }
+
+func word(cell string) string { return strings.ToLower(strings.TrimSpace(cell)) }
 
 // text returns the cell of a field that holds the platform's own words.
 func (r *reader) text(f field) string {
@@ -292,15 +206,43 @@ func (r *reader) basis() consent.Basis {
 	return b
 }
 
-func (r *reader) signals() signal.Row {
-	return signal.Row{
+// strictest returns what the signals of the row come to for a person under a
+// regime.
+func (r *reader) strictest(terms signal.Terms, regime signal.Regime) signal.Result {
+	row := signal.Row{
 		TCString: r.cell(tcString), GPPString: r.cell(gppString), GPPSID: r.cell(gppSID),
 		USPrivacy: r.cell(usPrivacy), GPC: r.cell(gpc), OptOut: r.cell(optOut),
 	}
+	worst := row.Strictest(terms, regime).Result
+	for _, a := range r.columns.again {
+		var row signal.Row
+		switch cell := r.cells[a.index]; a.field {
+		case tcString:
+			row.TCString = cell
+		case usPrivacy:
+			row.USPrivacy = cell
+		case gpc:
+			row.GPC = cell
+		case optOut:
+			row.OptOut = cell
+		}
+		worst = max(worst, row.Strictest(terms, regime).Result)
+	}
+	return worst
 }
 
 func (r *reader) adsSwitch() Switch {
-	switch r.word(adsSwitch) {
+	state := r.switchIn(r.cell(adsSwitch))
+	for _, a := range r.columns.again {
+		if a.field == adsSwitch {
+			state = max(state, r.switchIn(r.cells[a.index]))
+		}
+	}
+	return state
+}
+
+func (r *reader) switchIn(cell string) Switch {
+	switch word(cell) {
 	case "":
 		return Unset
 	case "on":

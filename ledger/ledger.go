@@ -48,6 +48,12 @@ type Options struct {
 	// Vanity and Lenient are identifier.Options'.
 	Vanity, Lenient bool
 
+	// Columns say what columns hold, against what their names say: a name or a
+	// position from 1, and the name of a field or "ignore". A name speaks of every
+	// column that has it. Columns that may say that somebody must not be matched
+	// (purpose, status, ads_switch, the signals) are what they are called.
+	Columns map[string]string
+
 	// Terms are what a TCF string is asked: the platform's own vendor id, and
 	// for which purposes. Without a vendor id no such string says GRANTED.
 	Terms signal.Terms
@@ -110,8 +116,7 @@ func (Line) LogValue() slog.Value { return slog.StringValue("REDACTED") }
 type File struct {
 	o       Options
 	sheet   *sheet.File
-	columns [fields]int // the index of each field's column, or -1
-	ignored []string
+	columns columns
 	counts  counts
 	lines   []Line // of the row being read
 	started bool
@@ -124,8 +129,8 @@ var (
 
 // Open opens the file at path, or standard input if path is "-", and finds its
 // columns. The error is a *HeaderError if some are missing or may hold refusals
-// that would not be read, and wraps a *sheet.Error if the file isn't a delimited
-// file.
+// that would not be read, a *ColumnError if Options.Columns can't be right, and
+// wraps a *sheet.Error if the file isn't a delimited file.
 func Open(path string, o Options) (*File, error) {
 	in, err := sheet.Open(path, sheet.Options{Delimiter: o.Delimiter})
 	if err != nil {
@@ -148,7 +153,7 @@ func open(in *sheet.File, o Options) (f *File, err error) {
 		return nil, err
 	}
 	f = &File{o: o, sheet: in, counts: newCounts()}
-	if f.columns, f.ignored, err = columns(in.Header()); err != nil {
+	if f.columns, err = find(in.Header(), o.Columns); err != nil {
 		return nil, err
 	}
 	return f, nil
@@ -257,7 +262,7 @@ func (f *File) readCells(row sheet.Row) Code {
 	if r.code != OK {
 		return r.code
 	}
-	said := f.heed(&line, r.signals())
+	said := f.heed(&line, &r)
 	for _, class := range f.classes(kind, hashed) {
 		id, err := f.parse(class, r.cell(value), hashed)
 		if err != nil {
@@ -277,11 +282,11 @@ func (f *File) readCells(row sheet.Row) Code {
 // heed makes a granted line for advertising a denied one if a signal says
 // otherwise, and returns what it says, 0 if nothing does. The strictest signal
 // decides.
-func (f *File) heed(l *Line, signals signal.Row) signal.Result {
+func (f *File) heed(l *Line, r *reader) signal.Result {
 	if l.Purpose != consent.AdsMatching || l.Status != consent.Granted {
 		return 0
 	}
-	said := signals.Strictest(f.o.Terms, signal.RegimeOf(l.Jurisdiction)).Result
+	said := r.strictest(f.o.Terms, signal.RegimeOf(l.Jurisdiction))
 	if said <= signal.Granted {
 		return 0
 	}

@@ -113,7 +113,7 @@ func (f *File) Report() Report {
 		Statuses:    named(f.counts.statuses),
 		Kinds:       named(f.counts.kinds),
 		SwitchedOff: f.counts.switchedOff,
-		Ignored:     slices.Clone(f.ignored),
+		Ignored:     slices.Clone(f.columns.ignored),
 
 		Contradicted: named(f.counts.contradicted),
 	}

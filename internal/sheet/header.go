@@ -1,6 +1,9 @@
 package sheet
 
 import (
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -61,4 +64,44 @@ func LooksLikeValue(cell string) bool {
 		longest = max(longest, run)
 	}
 	return digits >= 7 || digits > 0 && longest >= 32
+}
+
+// Answered returns what answers say of each column, "" where they say nothing.
+// Each is given for a name, which speaks of all columns that have it, or for a
+// position from 1; where both are given the position decides. It returns nil if
+// one speaks of no column.
+func Answered(header []string, answers map[string]string) (said []string) {
+	said = make([]string, len(header))
+	for _, positions := range []bool{false, true} {
+		for _, which := range slices.Sorted(maps.Keys(answers)) {
+			at, byPosition := meant(header, which)
+			if len(at) == 0 {
+				return nil
+			}
+			if byPosition != positions {
+				continue
+			}
+			for _, i := range at {
+				said[i] = answers[which]
+			}
+		}
+	}
+	return said
+}
+
+// meant returns the indices of the columns of a name, or of the one at a
+// position, if there is no column of that name.
+func meant(header []string, which string) (at []int, byPosition bool) {
+	for i, name := range header {
+		if Key(name) == Key(which) && Key(which) != "" {
+			at = append(at, i)
+		}
+	}
+	if len(at) > 0 {
+		return at, false
+	}
+	if n, err := strconv.Atoi(which); err == nil && n >= 1 && n <= len(header) {
+		at = append(at, n-1)
+	}
+	return at, true
 }
