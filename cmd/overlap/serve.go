@@ -60,7 +60,7 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		}
 		defer private.Close() // again, if it was served
 	}
-	db, err := c.create(ctx)
+	db, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
