@@ -8,14 +8,16 @@ import (
 	"io"
 	"os"
 
+	"github.com/overlap-psi/overlap/evidence"
 	"github.com/overlap-psi/overlap/identity"
 )
 
-const usage = `usage: overlap-verify --platform ID [--advertiser ID]… [--checkpoint FILE]… [--json] FILE
+const usage = `usage: overlap-verify --platform ID [--advertiser ID]… [--checkpoint FILE]… [--challenge FILE]… [--json] FILE
 
 Checks an evidence file. ID is what the company gave you, 64 hexadecimal digits.
 With --advertiser, no session with another advertiser passes. A checkpoint is an
-older one of the platform's log, that you or somebody you trust has kept.
+older one of the platform's log, that you or somebody you trust has kept. A
+challenge is one that you drew: the platform has to have answered that one.
 `
 
 // Command is the program overlap-verify: it checks the file that the arguments
@@ -67,6 +69,15 @@ func parseArgs(args []string) (trust *Trust, asJSON bool, file string, err error
 		trust.Checkpoints = append(trust.Checkpoints, signed)
 		return err
 	})
+	flags.Func("challenge", "", func(s string) error {
+		file, err := os.ReadFile(s)
+		if err != nil {
+			return err
+		}
+		c, err := evidence.ParseChallenge(file)
+		trust.Challenges = append(trust.Challenges, c)
+		return err
+	})
 	if err := flags.Parse(args); err != nil {
 		return nil, false, "", err
 	}
@@ -107,7 +118,10 @@ func show(w io.Writer, r *Report) error {
 	for _, a := range r.Audits {
 		fmt.Fprintf(w, "Session %.12s: of %d positions, %d were drawn: %d consented records, %d nobody, %d erased, %d bad; one bad in a thousand would have been found with %.1f %%.\n",
 			a.Session, a.Size, a.Drawn, a.Records, a.Pads, a.Erased, len(a.Bad), 100*a.Detects(0.001))
-		if a.Erased > 0 {
+		switch a.ErasedBy {
+		case evidence.ByCheckpoint:
+			fmt.Fprintln(w, "  That the erased were erased before the draw is shown by the checkpoint in the challenge, if that is the one that was drawn (--challenge).")
+		case evidence.ByLogTime:
 			fmt.Fprintln(w, "  That the erased were erased before the draw is the platform's word: it writes the log's times.")
 		}
 	}

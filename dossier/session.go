@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/consent"
@@ -245,15 +246,45 @@ func (v *verifier) audit(s *Session, r *receipt.Receipt) error {
 	if !bytes.Equal(challenge.Session, s.SID[:]) {
 		return errDossier
 	}
+	if own := v.trust.challenge(s.SID); own != nil && !bytes.Equal(own.Bytes(), challenge.Bytes()) {
+		return errors.New("the positions were not drawn with the challenge that was given")
+	}
+	erased, err := v.erasedBefore(challenge)
+	if err != nil {
+		return err
+	}
 	f, err := v.files.Open(openingsName(s.SID))
 	if err != nil {
 		return errors.New("the openings are not in the file")
 	}
 	defer f.Close()
-	report, err := evidence.Check(bufio.NewReader(f), &evidence.Case{Receipt: r, Policy: v.agreed[s.Policy], Challenge: challenge, Erasures: v.erased})
+	report, err := evidence.Check(bufio.NewReader(f), &evidence.Case{Receipt: r, Policy: v.agreed[s.Policy], Challenge: challenge, Erasures: erased, Covered: challenge.Checkpoint != nil})
 	if err != nil {
 		return err
 	}
 	v.report.Audits = append(v.report.Audits, report)
 	return report.Err()
+}
+
+// erasedBefore returns the erasures that may be an excuse: those that the challenge's
+// checkpoint covers. Without one they are all, and the time decides.
+func (v *verifier) erasedBefore(c *evidence.Challenge) (map[[32]byte]time.Time, error) {
+	end := v.tree.Size()
+	if c.Checkpoint != nil {
+		seen, err := audit.ParseCheckpoint(c.Checkpoint, v.key, audit.Quorum{})
+		if err == nil {
+			err = v.tree.Extends(seen)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the log and the challenge's checkpoint: %w", err)
+		}
+		end = seen.Size
+	}
+	erased := map[[32]byte]time.Time{}
+	for leaf, e := range v.erased {
+		if e.entry < end {
+			erased[leaf] = e.logged
+		}
+	}
+	return erased, nil
 }

@@ -29,6 +29,17 @@ type Trust struct {
 	Advertisers []identity.ID // if there are any, no session with another one passes
 	Checkpoints [][]byte      // older ones of the log, which it has to extend
 	Witnesses   audit.Quorum
+	Challenges  []*evidence.Challenge // those that the verifier knows: they have to be answered, as they are
+}
+
+// challenge returns the one known of a session, nil if there is none.
+func (t *Trust) challenge(sid audit.Hash) *evidence.Challenge {
+	for _, c := range t.Challenges {
+		if bytes.Equal(c.Session, sid[:]) {
+			return c
+		}
+	}
+	return nil
 }
 
 // Report is what Verify found. Every check that was made is in it; those of single
@@ -81,6 +92,9 @@ func Verify(r io.ReaderAt, size int64, trust *Trust) (*Report, error) {
 	for i := range v.report.Contents.Sessions {
 		v.session(&v.report.Contents.Sessions[i])
 	}
+	if len(trust.Challenges) > 0 {
+		v.check("every challenge given is answered", v.answered)
+	}
 	return v.report, nil
 }
 
@@ -94,9 +108,18 @@ type verifier struct {
 	matched   map[audit.Hash]audit.Matched
 	ended     []audit.Session
 	incidents map[audit.Hash]audit.Incident
-	erased    map[[32]byte]time.Time
+	erased    map[[32]byte]erasure
 	agreed    map[audit.Hash]*policy.Policy
 	people    map[audit.Hash]map[uint64]*Person // by session and position
+
+	key  note.Verifier // of the log
+	tree *audit.Tree
+}
+
+// erasure is when a leaf was closed, by the log's time and by its place in the log.
+type erasure struct {
+	logged time.Time
+	entry  int64
 }
 
 func (v *verifier) check(what string, f func() error) {
@@ -227,35 +250,35 @@ func (v *verifier) log() error {
 	if err != nil {
 		return err
 	}
-	key, err := audit.NewVerifier(c.Log, c.Key)
-	if err != nil {
+	if v.key, err = audit.NewVerifier(c.Log, c.Key); err != nil {
 		return err
 	}
-	found, err := audit.Verify(folder, audit.Expect{Log: key, Kept: v.trust.Checkpoints, Quorum: v.trust.Witnesses, Content: audit.PublicEvents})
+	found, err := audit.Verify(folder, audit.Expect{Log: v.key, Kept: v.trust.Checkpoints, Quorum: v.trust.Witnesses, Content: audit.PublicEvents})
 	if err != nil {
 		return err
 	}
 	if found.Size != c.Entries {
 		return errors.New("it has another number of entries than the contents say")
 	}
-	tree, err := audit.Read(folder, key, v.trust.Witnesses)
-	if err != nil {
+	if v.tree, err = audit.Read(folder, v.key, v.trust.Witnesses); err != nil {
 		return err
 	}
 	v.snapshots, v.matched = map[audit.Hash]audit.Snapshot{}, map[audit.Hash]audit.Matched{}
-	v.incidents, v.erased = map[audit.Hash]audit.Incident{}, map[[32]byte]time.Time{}
-	for entry, err := range tree.Entries(0) {
+	v.incidents, v.erased = map[audit.Hash]audit.Incident{}, map[[32]byte]erasure{}
+	index := int64(0)
+	for entry, err := range v.tree.Entries(0) {
 		if err != nil {
 			return err
 		}
-		if err := v.event(entry); err != nil {
+		if err := v.event(entry, index); err != nil {
 			return err
 		}
+		index++
 	}
 	return nil
 }
 
-func (v *verifier) event(entry []byte) error {
+func (v *verifier) event(entry []byte, index int64) error {
 	e, err := audit.ParseEvent(entry)
 	if err != nil {
 		return err
@@ -278,7 +301,9 @@ func (v *verifier) event(entry []byte) error {
 	case audit.Erasure:
 		for _, closed := range b.Closed {
 			for _, leaf := range closed.Leaves {
-				v.erased[leaf] = e.Time
+				if _, twice := v.erased[leaf]; !twice {
+					v.erased[leaf] = erasure{e.Time, index}
+				}
 			}
 		}
 	}
@@ -332,6 +357,17 @@ func (v *verifier) sessions() error {
 	}
 	if len(v.snapshots) < len(list) {
 		return errors.New("a session is there twice")
+	}
+	return nil
+}
+
+// answered reports whether the file has an audit for each challenge given. That it is
+// the same challenge, the audit's own check says.
+func (v *verifier) answered() error {
+	for _, c := range v.trust.Challenges {
+		if !slices.ContainsFunc(v.report.Contents.Sessions, func(s Session) bool { return s.Audited && bytes.Equal(c.Session, s.SID[:]) }) {
+			return errors.New("the session of one has no audit in this file")
+		}
 	}
 	return nil
 }

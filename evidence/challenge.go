@@ -28,6 +28,10 @@ type Challenge struct {
 	Random  []byte    `json:"challenge"` // 32 bytes
 	Samples int       `json:"samples"`   // positions to draw, 1 to MaxSamples; one may be drawn twice
 	Drawn   time.Time `json:"drawn"`     // an erasure logged later is no excuse
+
+	// Checkpoint is the signed one of the platform's log that the auditor had when it
+	// drew, or nil: the log has to extend it, and what comes after it is no excuse.
+	Checkpoint []byte `json:"checkpoint,omitempty"`
 }
 
 var (

@@ -23,6 +23,9 @@ type Case struct {
 	// Erasures has the hash of each leaf that was closed because its record was
 	// erased, and when that was logged, from a log that the platform can't rewrite.
 	Erasures map[[32]byte]time.Time
+	// Covered says that all of Erasures are in the part of the log that a checkpoint
+	// covers which the auditor had when it drew. Else their times decide alone.
+	Covered bool
 }
 
 // What makes a file no evidence at all.
@@ -232,5 +235,12 @@ func (k *checker) expect(at uint64) error {
 func (k *checker) end() *Report {
 	k.skip(k.asked.Size)
 	k.judge.flush()
+	switch {
+	case k.report.Erased == 0:
+	case k.c.Covered:
+		k.report.ErasedBy = ByCheckpoint
+	default:
+		k.report.ErasedBy = ByLogTime
+	}
 	return k.report
 }

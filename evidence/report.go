@@ -26,6 +26,8 @@ type Report struct {
 	Erased  uint64    `json:"erased"`  // closed by an erasure that was logged before the challenge
 	Bad     []Finding `json:"bad"`     // everything else
 
+	ErasedBy Excuse `json:"erased_before_draw_by,omitempty"` // empty if none was erased
+
 	// The probability that this many samples would have found a fraction of bad
 	// positions, for some fractions.
 	Detection []Detection `json:"detection"`
@@ -36,6 +38,15 @@ type Finding struct {
 	Position uint64 `json:"position"`
 	Reason   Reason `json:"reason"`
 }
+
+// Excuse is what shows that an erasure came before the draw.
+type Excuse string
+
+// The excuses.
+const (
+	ByCheckpoint Excuse = "checkpoint" // which the auditor had by then
+	ByLogTime    Excuse = "log_time"   // which is the platform's word
+)
 
 // Reason says what is wrong with a position. The list is closed, but for the
 // Refusal after ReasonRefused.

@@ -161,6 +161,7 @@ func writePrivate(name string, write func(io.Writer) error) error {
 type auditDraw struct {
 	Receipt string `arg:"" type:"existingfile" help:"The advertiser's receipt of the session."`
 	Samples int    `default:"4603" help:"How many positions; 4603 find one bad in a thousand with 99 %."`
+	Log     string `type:"existingdir" help:"A copy of the platform's public log. The challenge then names its checkpoint: the log has to extend it, and no later erasure is an excuse, whatever time it bears."`
 }
 
 func (c *auditDraw) Run() error {
@@ -172,8 +173,32 @@ func (c *auditDraw) Run() error {
 	if err != nil {
 		return err
 	}
+	if c.Log != "" {
+		if challenge.Checkpoint, err = checkpointOf(c.Log, r); err != nil {
+			return err
+		}
+	}
 	_, err = os.Stdout.Write(challenge.Bytes())
 	return err
+}
+
+// checkpointOf returns the signed checkpoint of the log of the platform that a receipt
+// is of.
+func checkpointOf(dir string, r *receipt.Receipt) ([]byte, error) {
+	asked, err := r.Questions()
+	if err != nil {
+		return nil, err
+	}
+	log, err := logVerifier(dir, asked.Platform.String(), logbook.PublicName)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := audit.Read(os.DirFS(dir), log, audit.Quorum{})
+	if err != nil {
+		return nil, err
+	}
+	head := tree.Checkpoint()
+	return head.Bytes(), nil
 }
 
 func readReceipt(name string) (*receipt.Receipt, error) {
@@ -189,9 +214,9 @@ type auditCheck struct {
 	Receipt    string `required:"" type:"existingfile" help:"The advertiser's receipt."`
 	Challenge  string `type:"existingfile" help:"What you drew. Without it the positions are those that the platform chose: their records are shown, and that is no audit."`
 	Policy     string `type:"existingfile" help:"The policy that the session ran under. Default: the one that comes with this program."`
-	Log        string `type:"existingdir" and:"log" help:"A copy of the platform's public log: erasures in it from before the draw excuse positions that can't be opened. Needs --platform and --checkpoint."`
+	Log        string `type:"existingdir" and:"log" help:"A copy of the platform's public log: erasures in it from before the draw excuse positions that can't be opened. Needs --platform, and --checkpoint unless the challenge names one."`
 	Platform   string `placeholder:"ID" and:"log" help:"The platform's id."`
-	Checkpoint string `type:"existingfile" and:"log" help:"The log's checkpoint that you kept before you handed out the challenge: the log has to extend it, and no later erasure counts, whatever time it bears."`
+	Checkpoint string `type:"existingfile" help:"The log's checkpoint that you kept before you handed out the challenge: the log has to extend it, and no later erasure counts, whatever time it bears."`
 	JSON       bool   `help:"Report as JSON."`
 }
 
@@ -215,10 +240,8 @@ func (c *auditCheck) Run() error {
 			return err
 		}
 	}
-	if c.Log != "" {
-		if k.Erasures, err = erasures(c.Log, c.Platform, c.Checkpoint); err != nil {
-			return err
-		}
+	if err := c.excuses(&k); err != nil {
+		return err
 	}
 	openings, err := os.Open(c.Openings)
 	if err != nil {
@@ -236,6 +259,34 @@ func (c *auditCheck) Run() error {
 		return err
 	}
 	return report.Err()
+}
+
+// excuses reads which erasures the case admits. A challenge that names a checkpoint
+// is not answered without the log.
+func (c *auditCheck) excuses(k *evidence.Case) error {
+	var kept [][]byte
+	if k.Challenge != nil && k.Challenge.Checkpoint != nil {
+		kept = append(kept, k.Challenge.Checkpoint)
+	}
+	if c.Checkpoint != "" {
+		signed, err := os.ReadFile(c.Checkpoint)
+		if err != nil {
+			return err
+		}
+		kept = append(kept, signed)
+	}
+	switch {
+	case c.Log == "" && len(kept) == 0:
+		return nil
+	case c.Log == "":
+		return usageError{errors.New("the log has to extend the checkpoint: give a copy of it with --log DIR --platform ID")}
+	case len(kept) == 0:
+		return usageError{errors.New("--log needs --checkpoint FILE, the log's that you kept before you handed out the challenge; audit draw --log puts it into the challenge")}
+	}
+	var err error
+	k.Erasures, err = erasures(c.Log, c.Platform, kept)
+	k.Covered = true
+	return err
 }
 
 // chosen shows the records of positions that the platform chose.
@@ -296,10 +347,10 @@ func logVerifier(dir, platform string, name func(identity.ID) string) (note.Veri
 	return audit.NewVerifier(name(id), key)
 }
 
-// erasures returns which leaves were closed in the part of the log that a kept
-// checkpoint covers, and when. The platform writes the times, so that only the
+// erasures returns which leaves were closed in the part of the log that all the kept
+// checkpoints cover, and when. The platform writes the times, so that only a
 // checkpoint shows that it had not seen the challenge yet.
-func erasures(dir, platform, checkpoint string) (map[[32]byte]time.Time, error) {
+func erasures(dir, platform string, kept [][]byte) (map[[32]byte]time.Time, error) {
 	log, err := logVerifier(dir, platform, logbook.PublicName)
 	if err != nil {
 		return nil, err
@@ -308,23 +359,23 @@ func erasures(dir, platform, checkpoint string) (map[[32]byte]time.Time, error) 
 	if err != nil {
 		return nil, err
 	}
-	signed, err := os.ReadFile(checkpoint)
-	if err != nil {
-		return nil, err
-	}
-	kept, err := audit.ParseCheckpoint(signed, log, audit.Quorum{})
-	if err != nil {
-		return nil, err
-	}
-	if err := tree.Extends(kept); err != nil {
-		return nil, err
+	end := tree.Size()
+	for _, signed := range kept {
+		c, err := audit.ParseCheckpoint(signed, log, audit.Quorum{})
+		if err != nil {
+			return nil, err
+		}
+		if err := tree.Extends(c); err != nil {
+			return nil, err
+		}
+		end = min(end, c.Size)
 	}
 	closed, index := map[[32]byte]time.Time{}, int64(0)
 	for entry, err := range tree.Entries(0) {
 		if err != nil {
 			return nil, err
 		}
-		if index == kept.Size {
+		if index == end {
 			break
 		}
 		index++

@@ -21,19 +21,13 @@ func TestBackdatedErasure(t *testing.T) {
 		t.Fatal(err)
 	}
 	early, late := audit.Hash{8}, audit.Hash{9}
-	dir, kept := t.TempDir(), filepath.Join(t.TempDir(), "kept")
+	dir := t.TempDir()
 	drawn := time.Now()
 	appendErasure(t, i, dir, drawn.Add(-time.Hour), early)
-	head, err := os.ReadFile(filepath.Join(dir, "checkpoint"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(kept, head, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	kept := checkpointIn(t, dir)
 	appendErasure(t, i, dir, drawn.Add(-30*time.Minute), late)
 
-	closed, err := erasures(dir, i.ID().String(), kept)
+	closed, err := erasures(dir, i.ID().String(), [][]byte{checkpointIn(t, dir), kept})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,9 +40,19 @@ func TestBackdatedErasure(t *testing.T) {
 
 	other := t.TempDir()
 	appendErasure(t, i, other, drawn.Add(-time.Hour), late)
-	if _, err := erasures(other, i.ID().String(), kept); !errors.Is(err, audit.ErrFork) {
+	if _, err := erasures(other, i.ID().String(), [][]byte{kept}); !errors.Is(err, audit.ErrFork) {
 		t.Errorf("a log that does not extend the checkpoint: %v", err)
 	}
+}
+
+// checkpointIn returns the signed checkpoint of the log in dir.
+func checkpointIn(t *testing.T, dir string) []byte {
+	t.Helper()
+	head, err := os.ReadFile(filepath.Join(dir, "checkpoint"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return head
 }
 
 // appendErasure logs as the platform, in dir, that a leaf was closed.
