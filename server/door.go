@@ -104,12 +104,12 @@ func (d *door) enter(stream ampsiv1.Match_SessionServer, id identity.ID) (*begun
 		}
 		return call, nil
 	}
+	// Its pace comes first: for a place, one of its own sessions may have to end.
+	if wait := tooFast(d.guest(id).pace); wait > 0 {
+		return nil, &busyError{"the partner starts sessions too fast", wait}
+	}
 	if !d.seat(stream.Context(), id) {
 		return nil, &busyError{"no place is free", placeTime}
-	}
-	if wait := tooFast(d.guest(id).pace); wait > 0 {
-		d.places.leave(id)
-		return nil, &busyError{"the partner starts sessions too fast", wait}
 	}
 	return call, nil
 }
@@ -117,12 +117,11 @@ func (d *door) enter(stream ampsiv1.Match_SessionServer, id identity.ID) (*begun
 // download lets a call in that asks for a published table, which it has said with
 // the call. It has a place, and leaves with leave.
 func (d *door) download(call context.Context, id identity.ID) error {
+	if wait := tooFast(d.guest(id).fetch); wait > 0 {
+		return &busyError{"the partner asks for tables too fast", wait}
+	}
 	if !d.seat(call, id) {
 		return &busyError{"no place is free", placeTime}
-	}
-	if wait := tooFast(d.guest(id).fetch); wait > 0 {
-		d.places.leave(id)
-		return &busyError{"the partner asks for tables too fast", wait}
 	}
 	return nil
 }

@@ -264,6 +264,31 @@ func TestNewSessionInsteadOfABrokenOne(t *testing.T) {
 	})
 }
 
+// One that starts too often gets no place, and so ends no session of its own.
+func TestTooOftenInsteadOfABrokenOne(t *testing.T) {
+	t.Parallel()
+	inBubble(t, agreed(t), members(20), func(t *testing.T, w *world) {
+		w.places = 1
+		w.restart()
+		other := hello(t, agreed(t, "max_releases = 7"))
+		conn := w.shop.again().dial() // which stays, while the first has no network
+		defer conn.Close()
+		for range 31 { // of 32 without a pause
+			wantRefused(t, open(t, conn, other), psi.AbortTerms)
+		}
+		end := make(chan error, 1)
+		w.broken(t, end)
+		time.Sleep(8 * time.Second)
+		for range 3 {
+			wantRefused(t, open(t, conn, other), psi.AbortBusy)
+		}
+		w.shop.away(false)
+		if err := <-end; err != nil {
+			t.Errorf("the first has %v", err)
+		}
+	})
+}
+
 // A platform that stops does not wait for those who are gone.
 func TestStopWithABrokenSession(t *testing.T) {
 	t.Parallel()
