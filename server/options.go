@@ -22,13 +22,13 @@ const (
 	handshakeTime = 10 * time.Second
 )
 
-// methods is everything that can be called; the rest is refused before anything
-// is allocated for it.
-var methods = map[string]bool{
-	"/ampsi.v1.Match/Session":      true,
-	"/ampsi.v1.Match/Tables":       true,
-	"/grpc.health.v1.Health/Check": true,
-	"/grpc.health.v1.Health/Watch": true,
+// methods is everything that can be called, and how long gRPC may take for all of
+// it; 0 is no limit, where this package has its own.
+var methods = map[string]time.Duration{
+	"/ampsi.v1.Match/Session":      0,
+	"/ampsi.v1.Match/Tables":       0,
+	"/grpc.health.v1.Health/Check": helloTime,
+	"/grpc.health.v1.Health/Watch": 0,
 }
 
 // GRPCOptions returns the settings that a grpc.Server on the internet needs, all
@@ -58,11 +58,47 @@ func GRPCOptions() []grpc.ServerOption {
 			Time:    time.Minute,
 			Timeout: 20 * time.Second,
 		}),
-		grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {
-			if !methods[info.FullMethodName] {
-				return nil, status.Error(codes.Unimplemented, "no such method")
-			}
-			return ctx, nil
-		}),
+		grpc.InTapHandle(known),
+		grpc.ChainStreamInterceptor(prompt),
+	}
+}
+
+// known refuses what is no method, before anything is allocated for it.
+func known(ctx context.Context, info *tap.Info) (context.Context, error) {
+	switch patience, ok := methods[info.FullMethodName]; {
+	case !ok:
+		return nil, status.Error(codes.Unimplemented, "no such method")
+	case patience > 0:
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		context.AfterFunc(ctx, cancel) // as the call ends
+		return ctx, nil
+	default:
+		return ctx, nil
+	}
+}
+
+// prompt ends a call that brings no request in time. Of a call that has one request
+// the service hears only then. In a Session frames come one after another, and the
+// door waits for the first.
+func prompt(service any, call grpc.ServerStream, info *grpc.StreamServerInfo, serve grpc.StreamHandler) error {
+	if !info.IsClientStream {
+		call = &prompted{call}
+	}
+	return serve(service, call)
+}
+
+type prompted struct{ grpc.ServerStream }
+
+// RecvMsg is called once. When it gives up, gRPC's own ends with the call.
+func (p *prompted) RecvMsg(m any) error {
+	got := make(chan error, 1)
+	go func() { got <- p.ServerStream.RecvMsg(m) }()
+	timer := time.NewTimer(helloTime)
+	defer timer.Stop()
+	select {
+	case err := <-got:
+		return err
+	case <-timer.C:
+		return status.Error(codes.DeadlineExceeded, "no request in time")
 	}
 }

@@ -65,6 +65,46 @@ func TestMethodsThatCanBeCalled(t *testing.T) {
 	})
 }
 
+// A call with one request that does not come is ended, before the service has heard
+// of it. A Watch goes on once it has its request.
+func TestNoRequest(t *testing.T) {
+	t.Parallel()
+	inBubble(t, agreed(t), nil, func(t *testing.T, w *world) {
+		g := grpc.NewServer(append(server.GRPCOptions(), grpc.Creds(credentials.NewTLS(w.server.TLS())))...)
+		w.server.Register(g)
+		healthpb.RegisterHealthServer(g, health.NewServer())
+		w.listener = bufconn.Listen(1 << 20)
+		go g.Serve(w.listener)
+		defer g.Stop()
+		conn := w.shop.dial()
+		defer conn.Close()
+		for _, method := range []string{"/ampsi.v1.Match/Tables", "/grpc.health.v1.Health/Watch", "/grpc.health.v1.Health/Check"} {
+			started := time.Now()
+			call, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, method)
+			must(t, err)
+			err = call.RecvMsg(new(emptypb.Empty))
+			if status.Code(err) != codes.DeadlineExceeded || time.Since(started) > 11*time.Second {
+				t.Errorf("%s: after %v %v", method, time.Since(started), err)
+			}
+		}
+		watch, err := healthpb.NewHealthClient(conn).Watch(t.Context(), &healthpb.HealthCheckRequest{})
+		must(t, err)
+		_, err = watch.Recv()
+		must(t, err)
+		over := make(chan error, 1)
+		go func() {
+			_, err := watch.Recv()
+			over <- err
+		}()
+		time.Sleep(10 * time.Minute)
+		select {
+		case err := <-over:
+			t.Errorf("a Watch ends with %v", err)
+		default:
+		}
+	})
+}
+
 // firstFrame sends a frame on a call of its own, and returns the code that the
 // platform answers with, or else the call's error.
 func firstFrame(t *testing.T, conn *grpc.ClientConn, f *ampsiv1.Frame) (psi.AbortCode, error) {
