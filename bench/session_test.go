@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 
 	"github.com/overlap-psi/overlap/audience"
 	"github.com/overlap-psi/overlap/client"
@@ -145,7 +144,7 @@ func found(b *testing.B, customers, accounts int, lines ...string) (m *market, s
 	if err != nil {
 		b.Fatal(err)
 	}
-	g := grpc.NewServer(append(server.GRPCOptions(), grpc.Creds(credentials.NewTLS(s.TLS())))...)
+	g := grpc.NewServer(append(server.GRPCOptions(), grpc.Creds(s.Credentials()))...)
 	s.Register(g)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -92,7 +92,8 @@ const MaxMessage = 1 << 20
 
 // Dial prepares a connection to the platform: mutual TLS 1.3, the platform's
 // identity pinned, no compression, bounded messages. Nothing is sent before the
-// first call. The caller closes it.
+// first call. A platform takes two calls at a time over a connection; a third
+// waits. The caller closes it.
 func Dial(address string, c Config) (*grpc.ClientConn, error) {
 	if c.Identity == nil || c.Platform == (identity.ID{}) {
 		return nil, errors.New("client: Identity and Platform are required")
@@ -106,7 +107,9 @@ func DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
 		grpc.WithMaxHeaderListSize(16 << 10),
-		grpc.WithStaticStreamWindowSize(4 << 20), // as the server's
+		// No less than a socket's buffer: in it what widens the platform's window waits
+		// behind chunks. gRPC's dialer, which knows of proxies, leaves no say in that.
+		grpc.WithStaticStreamWindowSize(4 << 20),
 		grpc.WithStaticConnWindowSize(8 << 20),
 		grpc.WithDisableRetry(),
 		// A session that lost its connection has minutes to find another.

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
@@ -202,7 +201,7 @@ func TestOversizeFrame(t *testing.T) {
 		body := make([]byte, client.MaxMessage)
 		rand.Read(body)
 		l := bufconn.Listen(1 << 20)
-		g := grpc.NewServer(grpc.Creds(credentials.NewTLS(w.server.TLS()))) // gRPC's own limits
+		g := grpc.NewServer(grpc.Creds(w.server.Credentials())) // gRPC's own limits
 		ampsiv1.RegisterMatchServer(g, oversize{body: body})
 		go g.Serve(l)
 		defer g.Stop()

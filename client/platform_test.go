@@ -97,7 +97,7 @@ func newWorld(t *testing.T, agreed *policy.Policy, n int) *world {
 }
 
 func (w *world) serve(l net.Listener) {
-	g := grpc.NewServer(append(server.GRPCOptions(), grpc.Creds(credentials.NewTLS(w.server.TLS())), grpc.ChainStreamInterceptor(
+	g := grpc.NewServer(append(server.GRPCOptions(), grpc.Creds(w.server.Credentials()), grpc.ChainStreamInterceptor(
 		func(service any, s grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 			if w.instead != nil {
 				return w.instead(s)

@@ -50,7 +50,7 @@ const (
 	NotOverlap                 // whoever listens speaks TLS, and is no Overlap platform
 	Untimely                   // the platform's certificate is over, or begins later, by this machine's clock
 	HungUp                     // the connection was closed before it was known who is there
-	TurnedAway                 // it was closed after: the platform does not accept this company's certificate
+	TurnedAway                 // it was closed after: the platform does not accept this company's certificate, or no more connections of it
 	Another                    // a company answers, and another than the one expected; Err is identity.ErrUnknown
 )
 
@@ -71,7 +71,7 @@ var obstacles = [...]struct {
 	Untimely:   {"", []string{identity.ErrUntimely.Error()}},
 	Another:    {"it is another company than the one whose id was given", []string{identity.ErrUnknown.Error()}},
 	HungUp:     {"the connection was closed at once", []string{"handshake failed: EOF", "handshake failed: read tcp", "handshake failed: write tcp"}},
-	TurnedAway: {"the platform does not accept this company's certificate", []string{"remote error: tls", "EOF", "reset by peer", "broken pipe"}},
+	TurnedAway: {"the platform does not accept this company's certificate, or no more connections of it", []string{"remote error: tls", "EOF", "reset by peer", "broken pipe"}},
 }
 
 // said is the text of gRPC's error without what gRPC puts around it.

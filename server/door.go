@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -32,6 +33,9 @@ const (
 	againBurst = 32
 	// queue is how many calls may wait at the door, for each place behind it.
 	queue = 4
+	// fewConnections is how many connections a partner may have in any case: what
+	// broke is noticed after a while, and somebody may ask for health.
+	fewConnections = 8
 )
 
 // door is what each call passes before its session: it has to say HELLO soon, not
@@ -42,13 +46,21 @@ type door struct {
 	places  *places // sessions
 	running *opened // those of them that can be resumed
 	every   time.Duration
+	// connections of each partner are as many as its calls may be, or a few. All of
+	// them together are Limit's business.
+	connections *places
 
 	mu     sync.Mutex
 	guests map[identity.ID]*guest // partners only, so there are few
 }
 
 func newDoor(sessions int, every time.Duration) *door {
-	return &door{waiting: newPlaces(queue * sessions), places: newPlaces(sessions), running: newOpened(), every: every, guests: map[identity.ID]*guest{}}
+	waiting, places := newPlaces(queue*sessions), newPlaces(sessions)
+	return &door{
+		waiting: waiting, places: places, running: newOpened(), every: every,
+		connections: newPlacesOf(math.MaxInt, max(waiting.own+places.own, fewConnections)),
+		guests:      map[identity.ID]*guest{},
+	}
 }
 
 // guest is what the door remembers of a partner.

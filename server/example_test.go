@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 
 	"github.com/overlap-psi/overlap/audience"
 	"github.com/overlap-psi/overlap/client"
@@ -50,7 +49,7 @@ func Example() {
 	check(err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
-	g := grpc.NewServer(append(server.GRPCOptions(), grpc.Creds(credentials.NewTLS(s.TLS())))...)
+	g := grpc.NewServer(append(server.GRPCOptions(), grpc.Creds(s.Credentials()))...)
 	s.Register(g)
 	go g.Serve(l)
 	defer g.Stop()

@@ -355,3 +355,54 @@ func TestSiegeOfOneAddress(t *testing.T) {
 		t.Error("the address is shut out for good")
 	}
 }
+
+// A partner has as many connections as it may have calls, whatever their addresses;
+// nobody else has fewer for it, and one that is closed makes room.
+func TestConnectionsOfAPartner(t *testing.T) {
+	w := newWorld(t, agreed(t), members(20), &server.Config{PerAddress: -1})
+	const most = 20 // four sessions, and sixteen calls at the door
+	in := func(conn net.Conn, err error) bool {
+		t.Helper()
+		must(t, err)
+		must(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+		_, err = conn.Read(make([]byte, 1)) // of SETTINGS
+		return err == nil
+	}
+	enter := func() (net.Conn, error) {
+		conn, err := w.reach(t.Context())
+		must(t, err)
+		return shown(conn, w.shop.identity, w.identity.ID())
+	}
+	var conns []net.Conn
+	for i := range most + 5 {
+		conn, err := enter()
+		conns = append(conns, conn)
+		if in(conn, err) != (i < most) {
+			t.Errorf("connection %d of a partner", i+1)
+		}
+	}
+	if _, err := w.newAdvertiser("other").match("spring", people(0, 10)...); err != nil {
+		t.Errorf("another partner has %v", err)
+	}
+	conns[0].Close()
+	for deadline := time.Now().Add(recovery); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := enter()
+		conns = append(conns, conn)
+		if in(conn, err) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("what a partner has closed makes no room")
+		}
+	}
+	for _, conn := range conns {
+		conn.Close()
+	}
+	for deadline := time.Now().Add(recovery); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := w.shop.match("spring", people(0, 10)...); err == nil {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("when all are closed: %v", err)
+		}
+	}
+}

@@ -44,6 +44,8 @@ const (
 type siege struct {
 	*world
 	t       *testing.T
+	gang    []*advertiser // partners that attack together: each has few connections
+	next    atomic.Int64
 	rest    cost
 	over    atomic.Bool
 	refused atomic.Int64 // connections that the platform ended
@@ -74,6 +76,7 @@ type attack struct {
 	name  string
 	conns int
 	do    func(s *siege, conn net.Conn) error
+	holds int // bytes that each connection may hold beyond heapOfConn
 }
 
 // besiege lets attackers have their way while an honest partner has a session, and
@@ -82,18 +85,22 @@ func besiege(t *testing.T, attacks ...attack) {
 	s := &siege{t: t, world: newWorld(t, agreed(t, "max_releases = 100"), members(40),
 		&server.Config{MaxConnections: 4000, PerAddress: -1}, // as behind a proxy, so that gRPC sees it all
 		grpc.ConnectionTimeout(handshake))}
+	for i := range 3 { // four could take all places, each its quarter
+		s.gang = append(s.gang, s.newAdvertiser(fmt.Sprintf("hostile %d", i)))
+	}
 	honest := s.newAdvertiser("honest")
 	_, err := honest.match("spring", people(0, 10)...) // what is made once is made now
 	must(t, err)
 	s.rest = s.settled()
 
 	var crowd sync.WaitGroup
-	conns := 0
+	conns, holds := 0, 0
 	for _, a := range attacks {
 		if testing.Short() {
 			a.conns = (a.conns + 3) / 4
 		}
 		conns += a.conns
+		holds += a.conns * a.holds
 		for range a.conns {
 			crowd.Go(func() { s.repeat(a) })
 		}
@@ -114,7 +121,7 @@ func besiege(t *testing.T, attacks ...attack) {
 	}
 	time.Sleep(time.Until(started.Add(handshake + time.Second)))
 	s.over.Store(true)
-	s.within(<-peak, conns)
+	s.within(<-peak, conns, holds)
 	crowd.Wait()
 	s.recovers()
 	if _, err := honest.match("autumn", people(0, 10)...); err != nil {
@@ -147,7 +154,7 @@ func (s *siege) watch(peak chan<- cost) {
 	peak <- most
 }
 
-func (s *siege) within(peak cost, conns int) {
+func (s *siege) within(peak cost, conns, holds int) {
 	s.t.Helper()
 	s.t.Logf("%d connections: %d MiB, %d goroutines, %d files, %d bytes of log; the platform ended %d", conns,
 		(peak.heap-s.rest.heap)>>20, peak.goroutines-s.rest.goroutines, peak.files-s.rest.files, peak.log-s.rest.log, s.refused.Load())
@@ -155,7 +162,7 @@ func (s *siege) within(peak cost, conns int) {
 		what      string
 		got, most int
 	}{
-		{"bytes of heap", peak.heap - s.rest.heap, heapOfSiege + conns*heapOfConn},
+		{"bytes of heap", peak.heap - s.rest.heap, heapOfSiege + conns*heapOfConn + holds},
 		{"goroutines", peak.goroutines - s.rest.goroutines, 50 + conns*goroutines1},
 		{"files", peak.files - s.rest.files, 20 + conns*files1*2}, // of the connections before, too, while they end
 		{"bytes of log", peak.log - s.rest.log, logOfSiege},
@@ -220,9 +227,14 @@ type raw struct {
 	mu   sync.Mutex // of writes
 }
 
+// partner is one of those that attack, each in its turn.
+func (s *siege) partner() *identity.Identity {
+	return s.gang[int(s.next.Add(1))%len(s.gang)].identity
+}
+
 // speak begins HTTP/2 as a partner.
 func (s *siege) speak(conn net.Conn, settings ...http2.Setting) (*raw, error) {
-	t, err := shown(conn, s.shop.identity, s.identity.ID())
+	t, err := shown(conn, s.partner(), s.identity.ID())
 	if err != nil {
 		return nil, err
 	}

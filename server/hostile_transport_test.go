@@ -33,11 +33,11 @@ func TestSiegeOfHalfOpenConnections(t *testing.T) {
 	}
 	preface := []byte(http2.ClientPreface)
 	besiege(t,
-		attack{"TCP, and nothing", 60, func(s *siege, conn net.Conn) error { return s.until(conn) }},
-		attack{"TLS a byte at a time", 20, func(s *siege, conn net.Conn) error {
+		attack{name: "TCP, and nothing", conns: 60, do: func(s *siege, conn net.Conn) error { return s.until(conn) }},
+		attack{name: "TLS a byte at a time", conns: 20, do: func(s *siege, conn net.Conn) error {
 			return slowly(s, conn, append([]byte{22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3}, make([]byte, 500)...))
 		}},
-		attack{"a ClientHello of 16 MiB", 8, func(s *siege, conn net.Conn) error {
+		attack{name: "a ClientHello of 16 MiB", conns: 8, do: func(s *siege, conn net.Conn) error {
 			// A record of 16 KiB and a message of 2^24-1 bytes, of which there is more and more.
 			head := append([]byte{22, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff}, make([]byte, 1<<14-4)...)
 			for {
@@ -47,22 +47,22 @@ func TestSiegeOfHalfOpenConnections(t *testing.T) {
 				head = append([]byte{22, 3, 1, 0x40, 0}, make([]byte, 1<<14)...)
 			}
 		}},
-		attack{"TLS, and nothing", 30, func(s *siege, conn net.Conn) error {
-			t, err := shown(conn, s.shop.identity, s.identity.ID())
+		attack{name: "TLS, and nothing", conns: 30, do: func(s *siege, conn net.Conn) error {
+			t, err := shown(conn, s.partner(), s.identity.ID())
 			if err != nil {
 				return err
 			}
 			return s.until(t)
 		}},
-		attack{"the preface a byte at a time", 15, func(s *siege, conn net.Conn) error {
-			t, err := shown(conn, s.shop.identity, s.identity.ID())
+		attack{name: "the preface a byte at a time", conns: 15, do: func(s *siege, conn net.Conn) error {
+			t, err := shown(conn, s.partner(), s.identity.ID())
 			if err != nil {
 				return err
 			}
 			return slowly(s, t, preface)
 		}},
-		attack{"half of a frame", 15, func(s *siege, conn net.Conn) error {
-			t, err := shown(conn, s.shop.identity, s.identity.ID())
+		attack{name: "half of a frame", conns: 15, do: func(s *siege, conn net.Conn) error {
+			t, err := shown(conn, s.partner(), s.identity.ID())
 			if err == nil {
 				_, err = t.Write(append(preface, 0, 0, 18, 4, 0, 0, 0, 0, 0, 0, 3)) // SETTINGS of 18 bytes
 			}
@@ -101,14 +101,14 @@ func TestSiegeByStrangers(t *testing.T) {
 			}
 		}
 	}
-	partner := func(s *siege) *identity.Identity { return s.shop.identity }
+	partner := (*siege).partner
 	besiege(t,
-		attack{"nobody's certificate", 8, try(func(*siege) *identity.Identity { return nobody })},
-		attack{"no certificate", 4, try(partner, func(c *tls.Config) { c.Certificates = nil })},
-		attack{"TLS 1.2", 4, try(partner, func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12 })},
-		attack{"no ALPN", 4, try(partner, func(c *tls.Config) { c.NextProtos = nil })},
-		attack{"another ALPN", 4, try(partner, func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} })},
-		attack{"no TLS", 4, func(s *siege, conn net.Conn) error {
+		attack{name: "nobody's certificate", conns: 8, do: try(func(*siege) *identity.Identity { return nobody })},
+		attack{name: "no certificate", conns: 4, do: try(partner, func(c *tls.Config) { c.Certificates = nil })},
+		attack{name: "TLS 1.2", conns: 4, do: try(partner, func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12 })},
+		attack{name: "no ALPN", conns: 4, do: try(partner, func(c *tls.Config) { c.NextProtos = nil })},
+		attack{name: "another ALPN", conns: 4, do: try(partner, func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} })},
+		attack{name: "no TLS", conns: 4, do: func(s *siege, conn net.Conn) error {
 			r, err := speak(conn)
 			if err == nil {
 				err = errors.Join(r.call(1), r.out.Flush())
@@ -118,7 +118,7 @@ func TestSiegeByStrangers(t *testing.T) {
 			}
 			return errors.Join(err, io.EOF)
 		}},
-		attack{"noise", 4, func(s *siege, conn net.Conn) error {
+		attack{name: "noise", conns: 4, do: func(s *siege, conn net.Conn) error {
 			for b := bytes.Repeat([]byte{0xaa, 22, 3, 3}, 4096); ; {
 				if _, err := conn.Write(b); err != nil {
 					return err
@@ -158,27 +158,27 @@ func flood(batch uint32, write func(r *raw, i uint32) error) func(*siege, net.Co
 // Floods of frames that mean little.
 func TestSiegeOfFloods(t *testing.T) {
 	besiege(t,
-		attack{"PING", 3, flood(50, func(r *raw, i uint32) error { return r.WritePing(false, [8]byte{byte(i)}) })},
-		attack{"SETTINGS", 3, flood(50, func(r *raw, i uint32) error {
+		attack{name: "PING", conns: 3, do: flood(50, func(r *raw, i uint32) error { return r.WritePing(false, [8]byte{byte(i)}) })},
+		attack{name: "SETTINGS", conns: 3, do: flood(50, func(r *raw, i uint32) error {
 			return r.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: i % 100}, http2.Setting{ID: http2.SettingHeaderTableSize, Val: i})
 		})},
-		attack{"rapid reset", 3, flood(50, func(r *raw, i uint32) error {
+		attack{name: "rapid reset", conns: 3, do: flood(50, func(r *raw, i uint32) error {
 			return errors.Join(r.call(2*i+1), r.WriteRSTStream(2*i+1, http2.ErrCodeCancel))
 		})},
-		attack{"calls without end", 3, flood(50, func(r *raw, i uint32) error { return r.call(2*i + 1) })},
+		attack{name: "calls without end", conns: 3, do: flood(50, func(r *raw, i uint32) error { return r.call(2*i + 1) })},
 		// The platform resets what is wrong (CVE-2025-8671).
-		attack{"made to reset", 3, flood(50, func(r *raw, i uint32) error {
+		attack{name: "made to reset", conns: 3, do: flood(50, func(r *raw, i uint32) error {
 			return errors.Join(r.call(2*i+1), r.WriteWindowUpdate(2*i+1, 1<<31-1), r.WriteWindowUpdate(2*i+1, 1<<31-1))
 		})},
-		attack{"empty DATA", 3, flood(50, func(r *raw, i uint32) error {
+		attack{name: "empty DATA", conns: 3, do: flood(50, func(r *raw, i uint32) error {
 			if i == 0 {
 				return r.call(1)
 			}
 			return r.WriteData(1, false, nil)
 		})},
-		attack{"PRIORITY", 2, flood(50, func(r *raw, i uint32) error { return r.WritePriority(2*i+1, http2.PriorityParam{StreamDep: 2*i + 3}) })},
-		attack{"unheard frames", 2, flood(50, func(r *raw, i uint32) error { return r.WriteRawFrame(0xee, 0, i, make([]byte, 100)) })},
-		attack{"WINDOW_UPDATE", 2, flood(50, func(r *raw, i uint32) error { return r.WriteWindowUpdate(0, 1) })},
+		attack{name: "PRIORITY", conns: 2, do: flood(50, func(r *raw, i uint32) error { return r.WritePriority(2*i+1, http2.PriorityParam{StreamDep: 2*i + 3}) })},
+		attack{name: "unheard frames", conns: 2, do: flood(50, func(r *raw, i uint32) error { return r.WriteRawFrame(0xee, 0, i, make([]byte, 100)) })},
+		attack{name: "WINDOW_UPDATE", conns: 2, do: flood(50, func(r *raw, i uint32) error { return r.WriteWindowUpdate(0, 1) })},
 	)
 }
 
@@ -199,24 +199,24 @@ func TestSiegeOfBombs(t *testing.T) {
 	}
 	part := bytes.Repeat([]byte{0}, 10<<10)
 	besiege(t,
-		attack{"a header without end", 3, flood(2, func(r *raw, i uint32) error {
+		attack{name: "a header without end", conns: 3, do: flood(2, func(r *raw, i uint32) error {
 			if i == 0 {
 				return r.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0x00, 1, 'x', 0x7f, 0xff, 0xff, 0xff, 0x07}})
 			}
 			return r.WriteContinuation(1, false, part)
 		})},
-		attack{"one entry, thousands of times", 3, flood(2, func(r *raw, i uint32) error {
+		attack{name: "one entry, thousands of times", conns: 3, do: flood(2, func(r *raw, i uint32) error {
 			// 4000 bytes in the table of headers once, then a byte each.
 			block := append([]byte{0x40, 1, 'x', 0x7f, 0xa1, 0x1e}, bytes.Repeat([]byte{'a'}, 4000)...)
 			return r.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: append(block, bytes.Repeat([]byte{0xbe}, 2_000)...), EndHeaders: true})
 		})},
-		attack{"a message of 1 GiB", 3, flood(2, func(r *raw, i uint32) error { return send(r, i, message(0, 1<<30, part)) })},
-		attack{"a message of 4 GiB", 3, flood(2, func(r *raw, i uint32) error { return send(r, i, message(0, 1<<32-1, part)) })},
-		attack{"1 MiB that never comes whole", 3, flood(2, func(r *raw, i uint32) error { return send(r, i, message(0, 1<<20, part)) })},
-		attack{"gzip", 3, flood(2, func(r *raw, i uint32) error {
+		attack{name: "a message of 1 GiB", conns: 3, do: flood(2, func(r *raw, i uint32) error { return send(r, i, message(0, 1<<30, part)) })},
+		attack{name: "a message of 4 GiB", conns: 3, do: flood(2, func(r *raw, i uint32) error { return send(r, i, message(0, 1<<32-1, part)) })},
+		attack{name: "1 MiB that never comes whole", conns: 3, do: flood(2, func(r *raw, i uint32) error { return send(r, i, message(0, 1<<20, part)) })},
+		attack{name: "gzip", conns: 3, do: flood(2, func(r *raw, i uint32) error {
 			return send(r, i, message(1, uint32(len(bomb)), bomb), "grpc-encoding", "gzip")
 		})},
-		attack{"gzip that is not declared", 3, flood(2, func(r *raw, i uint32) error {
+		attack{name: "gzip that is not declared", conns: 3, do: flood(2, func(r *raw, i uint32) error {
 			return send(r, i, message(1, uint32(len(bomb)), bomb))
 		})},
 	)
@@ -251,14 +251,14 @@ func TestSiegeByPeersThatDoNotRead(t *testing.T) {
 	}
 	open := framed(t, hello(t, agreed(t, "max_releases = 100")))
 	besiege(t,
-		attack{"no window", 30, func(s *siege, conn net.Conn) error {
+		attack{name: "no window", conns: 20, do: func(s *siege, conn net.Conn) error {
 			r, err := s.speak(conn, shut)
 			if err == nil {
 				err = calls(r, open)
 			}
 			return stay(s, r, err)
 		}},
-		attack{"not reading", 30, func(s *siege, conn net.Conn) error {
+		attack{name: "not reading", conns: 20, do: func(s *siege, conn net.Conn) error {
 			r, err := s.speak(conn)
 			if err == nil {
 				err = calls(r, open)
@@ -272,13 +272,47 @@ func TestSiegeByPeersThatDoNotRead(t *testing.T) {
 			}
 			return err
 		}},
-		attack{"no HELLO", 60, func(s *siege, conn net.Conn) error {
+		attack{name: "no HELLO", conns: 20, do: func(s *siege, conn net.Conn) error {
 			r, err := s.speak(conn)
 			if err == nil {
 				err = calls(r, nil)
 			}
 			return stay(s, r, err)
 		}},
+	)
+}
+
+// What is sent is held until somebody reads it, or the call has ended. Calls that
+// are refused end only when the refusal is taken, and these peers take nothing: they
+// fill what the windows let them, in frames for which gRPC's own buffers would be
+// four times too large, or in the largest.
+func TestSiegeOfFullWindows(t *testing.T) {
+	refused := framed(t, hello(t, agreed(t, "max_releases = 100")))
+	long := binary.BigEndian.AppendUint32([]byte{0}, 1<<20) // and so many bytes, which never come
+	fill := func(first []byte, size int) func(*siege, net.Conn) error {
+		return func(s *siege, conn net.Conn) error {
+			r, err := s.speak(conn, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+			if err != nil {
+				return err
+			}
+			for i := range uint32(2) {
+				err = errors.Join(err, r.call(2*i+1), r.WriteData(2*i+1, false, first), r.out.Flush())
+			}
+			time.Sleep(handshake / 10) // what was a HELLO has been read
+			part := make([]byte, size)
+			for i := range uint32(2) {
+				err = errors.Join(err, r.WriteData(2*i+1, false, long))
+				for sent := len(first) + len(long); sent+size <= 1<<20 && err == nil; sent += size {
+					err = r.WriteData(2*i+1, false, part)
+				}
+			}
+			return stay(s, r, errors.Join(err, r.out.Flush()))
+		}
+	}
+	besiege(t,
+		attack{name: "small frames", conns: 20, do: fill(refused, 1025), holds: 4 << 20},
+		attack{name: "large frames", conns: 20, do: fill(refused, 16<<10), holds: 2 << 20},
+		attack{name: "no HELLO", conns: 20, do: fill(nil, 4097), holds: 4 << 20},
 	)
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/overlap-psi/overlap/identity"
 )
 
 // How fast connections may come from one address: each costs a handshake, whoever
@@ -19,6 +21,8 @@ const (
 // Limit bounds the connections of a listener, in all and from each address; those
 // beyond are closed at once, before TLS. An address is one of IPv4, or a /64 of
 // IPv6, which is what one customer has. grpc.Server has no such limit of its own.
+// Credentials bounds those of each partner, which Limit has to have let in.
+// On the connections it keeps what is written from waiting in the system's buffer.
 func (s *Server) Limit(l net.Listener) net.Listener {
 	return newLimited(l, s.c.MaxConnections, s.c.PerAddress)
 }
@@ -50,7 +54,8 @@ func (l *limited) Accept() (net.Conn, error) {
 		}
 		at := prefix(c.RemoteAddr())
 		if l.take(at) {
-			return &counted{Conn: c, l: l, at: at}, nil
+			sendPromptly(c)
+			return &counted{Conn: c, leave: []func(){func() { l.leave(at) }}}, nil
 		}
 		abandon(c)
 	}
@@ -122,15 +127,33 @@ func (l *limited) leave(at netip.Prefix) {
 	}
 }
 
-// counted gives its place back when it is closed for the first time.
+// counted gives its places back when it is closed for the first time.
 type counted struct {
 	net.Conn
-	l    *limited
-	at   netip.Prefix
-	once sync.Once
+	mu     sync.Mutex
+	closed bool
+	leave  []func()
 }
 
 func (c *counted) Close() error {
-	c.once.Do(func() { c.l.leave(c.at) })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.closed = true
+		for _, leave := range c.leave {
+			leave()
+		}
+	}
 	return c.Conn.Close()
+}
+
+// takes gives the connection a place among others, which is given back with it.
+func (c *counted) takes(id identity.ID, of *places) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || !of.take(id) {
+		return false
+	}
+	c.leave = append(c.leave, func() { of.leave(id) })
+	return true
 }

@@ -6,7 +6,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 )
@@ -15,10 +17,10 @@ import (
 // streams without number, headers of 16 MiB, connections without end.
 const (
 	maxMessage    = 1 << 20 // bytes; a chunk is half of it (PROTOCOL.md §13)
-	maxStreams    = 4       // per connection, against rapid reset
+	maxStreams    = 2       // per connection, against rapid reset; each may hold a window that nobody reads
 	maxHeaders    = 16 << 10
-	streamWindow  = 4 << 20 // no less than a socket's buffer: in it what widens the other way's window waits behind chunks
-	connWindow    = 8 << 20
+	streamWindow  = 1 << 20 // a far link's worth: Limit keeps what widens it from waiting behind chunks
+	connWindow    = 4 << 20
 	handshakeTime = 10 * time.Second
 )
 
@@ -60,8 +62,19 @@ func GRPCOptions() []grpc.ServerOption {
 		}),
 		grpc.InTapHandle(known),
 		grpc.ChainStreamInterceptor(prompt),
+		experimental.BufferPool(buffers),
 	}
 }
+
+// buffers are of each power of two, so that what a peer sends and nobody reads takes
+// twice its size at most: gRPC's own take four times that, if the peer chooses well.
+var buffers = func() mem.BufferPool {
+	pool, err := mem.NewBinaryTieredBufferPool(8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
+	if err != nil {
+		panic(err) // the list is wrong
+	}
+	return pool
+}()
 
 // known refuses what is no method, before anything is allocated for it.
 func known(ctx context.Context, info *tap.Info) (context.Context, error) {

@@ -6,9 +6,9 @@ import (
 	"github.com/overlap-psi/overlap/identity"
 )
 
-// places bounds the sessions that run at once, in all and for each partner, so
-// that none keeps the others out. A session takes its place before anything is
-// allocated for it.
+// places bounds what there is at once, such as sessions, in all and for each
+// partner, so that none keeps the others out. A session takes its place before
+// anything is allocated for it.
 type places struct {
 	mu         sync.Mutex
 	total, own int // limits
@@ -16,8 +16,11 @@ type places struct {
 	by         map[identity.ID]int
 }
 
-func newPlaces(total int) *places {
-	return &places{total: total, own: (total + 3) / 4, by: map[identity.ID]int{}}
+// newPlaces gives each partner a quarter of the places, rounded up.
+func newPlaces(total int) *places { return newPlacesOf(total, (total+3)/4) }
+
+func newPlacesOf(total, own int) *places {
+	return &places{total: total, own: own, by: map[identity.ID]int{}}
 }
 
 func (p *places) take(id identity.ID) bool {

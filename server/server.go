@@ -4,7 +4,7 @@
 // The caller owns the grpc.Server, its listener and its life:
 //
 //	s, err := server.New(config)
-//	g := grpc.NewServer(append(server.GRPCOptions(), grpc.Creds(credentials.NewTLS(s.TLS())))...)
+//	g := grpc.NewServer(append(server.GRPCOptions(), grpc.Creds(s.Credentials()))...)
 //	s.Register(g)
 //	err = g.Serve(listener)
 //
@@ -163,9 +163,11 @@ func (s *Server) partner(id identity.ID) *Partner { return (*s.partners.Load())[
 
 func (s *Server) spill() string { return filepath.Join(s.c.Dir, "spill") }
 
-// TLS returns the settings of mutual TLS 1.3 that lets the partners in.
-func (s *Server) TLS() *tls.Config {
-	return s.c.Identity.ServerTLS(func(id identity.ID) bool { return s.partner(id) != nil })
+// Credentials are mutual TLS 1.3 that lets the partners in, each with as many of
+// Limit's connections as it may have calls.
+func (s *Server) Credentials() credentials.TransportCredentials {
+	mutual := s.c.Identity.ServerTLS(func(id identity.ID) bool { return s.partner(id) != nil })
+	return &counting{credentials.NewTLS(mutual), s.door.connections}
 }
 
 // Register adds the Match service to a server the caller owns.

@@ -95,7 +95,7 @@ func (w *world) start() {
 	w.server, err = server.New(c)
 	must(w.t, err)
 	w.grpc = grpc.NewServer(slices.Concat(server.GRPCOptions(), w.options,
-		[]grpc.ServerOption{grpc.Creds(credentials.NewTLS(w.server.TLS())), grpc.ChainStreamInterceptor(w.serve)})...)
+		[]grpc.ServerOption{grpc.Creds(w.server.Credentials()), grpc.ChainStreamInterceptor(w.serve)})...)
 	w.server.Register(w.grpc)
 	if w.limits == nil {
 		w.listener = bufconn.Listen(1 << 20)

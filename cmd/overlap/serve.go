@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
@@ -181,7 +180,7 @@ func startPlatform(at string, c server.Config, extra ...grpc.ServerOption) (*pla
 	p := &platform{
 		server: s,
 		addr:   l.Addr(),
-		grpc:   grpc.NewServer(slices.Concat(server.GRPCOptions(), extra, []grpc.ServerOption{grpc.Creds(credentials.NewTLS(s.TLS()))})...),
+		grpc:   grpc.NewServer(slices.Concat(server.GRPCOptions(), extra, []grpc.ServerOption{grpc.Creds(s.Credentials())})...),
 		health: health.NewServer(),
 		log:    c.Log,
 		done:   make(chan error, 1),
