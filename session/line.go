@@ -108,7 +108,21 @@ func (l *line) took(f psi.Frame) {
 	case f.Type == psi.FrameBlinded && f.Seq >= window: // which is asked once EVALUATED of one window before is verified
 		l.forget(psi.FrameEvaluated, f.Seq-window)
 	case f.Type == psi.FrameSeal:
-		l.forget(psi.FrameEvaluated, math.MaxUint32)
+		l.arrived(psi.FrameEvaluated)
+	case f.Type == psi.FrameTable:
+		l.arrived(psi.FrameSeal)
+	case f.Type == psi.FrameClaims, f.Type == psi.FrameRelease:
+		l.arrived(psi.FrameTable)
+	case f.Type == psi.FrameReceipt:
+		l.arrived(psi.FrameSeal, psi.FrameTable, psi.FrameClaims, psi.FrameRelease, psi.FrameReceipt)
+	}
+}
+
+// arrived forgets all frames of these types: a peer that asks for them again lies.
+func (l *line) arrived(types ...psi.FrameType) {
+	for _, t := range types {
+		delete(l.reread, t)
+		l.forget(t, math.MaxUint32)
 	}
 }
 

@@ -18,7 +18,15 @@ type half struct {
 	l            *line
 	sent, proven map[psi.FrameType]uint32
 	taken        uint32 // questions, or answers
-	sealed       bool
+	sealed, over bool   // over: the other side has all of the table, or has signed
+}
+
+// takes takes a frame that the other side sends only when it has all of some types.
+func (h *half) takes(t psi.FrameType, shows ...psi.FrameType) {
+	h.l.took(psi.Frame{Type: t})
+	for _, s := range shows {
+		h.proven[s] = h.sent[s]
+	}
 }
 
 func (h *half) send(t psi.FrameType) {
@@ -36,7 +44,7 @@ func (h *half) step(op byte, holder bool, window uint32) {
 			h.send(t)
 		}
 	}
-	switch op % 8 {
+	switch op % 10 {
 	case 0, 1, 2:
 		if h.sealed {
 			return // nothing is asked any more
@@ -65,12 +73,25 @@ func (h *half) step(op byte, holder bool, window uint32) {
 			once(psi.FrameSeal)
 		}
 	case 6:
+		if h.over {
+			return
+		}
 		h.send(map[bool]psi.FrameType{true: psi.FrameTable, false: psi.FrameClaims}[holder])
 	case 7:
 		if !holder {
 			once(psi.FrameRelease)
 		}
 		once(psi.FrameReceipt)
+	case 8:
+		if !holder {
+			h.takes(psi.FrameTable, psi.FrameSeal)
+			return
+		}
+		h.over = true
+		h.takes(map[bool]psi.FrameType{true: psi.FrameClaims, false: psi.FrameRelease}[op < 100], psi.FrameTable)
+	case 9:
+		h.over, h.sealed = true, true
+		h.takes(psi.FrameReceipt, psi.FrameSeal, psi.FrameTable, psi.FrameClaims, psi.FrameRelease, psi.FrameReceipt)
 	}
 }
 
@@ -86,6 +107,16 @@ func FuzzResend(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 0}, true, uint32(0), uint32(1), uint32(0), uint32(0), byte(0))
 	f.Add([]byte{0, 0, 5, 6, 6, 6, 7}, true, uint32(0), uint32(2), uint32(1), uint32(0), byte(4))
 	f.Add([]byte{0, 0, 5, 6}, true, uint32(0), uint32(2), uint32(4_000_000_000), uint32(0), byte(2))
+	f.Add([]byte{5, 8}, false, uint32(0), uint32(0), uint32(0), uint32(0), byte(0))             // lacks SEAL, and sent TABLE
+	f.Add([]byte{5, 8}, false, uint32(0), uint32(0), uint32(0), uint32(0), byte(1))             //
+	f.Add([]byte{5, 6, 6, 8}, true, uint32(0), uint32(0), uint32(0), uint32(0), byte(0))        // lacks TABLE, and sent CLAIMS
+	f.Add([]byte{5, 6, 6, 108}, true, uint32(0), uint32(0), uint32(1), uint32(0), byte(0))      // or RELEASE
+	f.Add([]byte{5, 6, 6, 108}, true, uint32(0), uint32(0), uint32(2), uint32(0), byte(0))      //
+	f.Add([]byte{5, 8, 6, 6, 7, 9}, false, uint32(0), uint32(0), uint32(0), uint32(1), byte(7)) // lacks CLAIMS, and sent RECEIPT
+	f.Add([]byte{5, 8, 6, 6, 7, 9}, false, uint32(0), uint32(0), uint32(0), uint32(2), byte(5)) // or RELEASE
+	f.Add([]byte{5, 8, 6, 6, 7, 9}, false, uint32(0), uint32(0), uint32(0), uint32(2), byte(3)) // or RECEIPT
+	f.Add([]byte{5, 8, 6, 6, 7, 9}, false, uint32(0), uint32(0), uint32(0), uint32(2), byte(7)) //
+	f.Add([]byte{0, 5, 6, 6, 9, 7}, true, uint32(0), uint32(1), uint32(2), uint32(0), byte(0))  // signed, and waits for RECEIPT
 	f.Fuzz(func(t *testing.T, ops []byte, holder bool, blinded, evaluated, table, claims uint32, flags byte) {
 		const window = 4
 		near, far := newPipe()
