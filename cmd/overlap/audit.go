@@ -114,7 +114,11 @@ func (c *auditOpen) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(db, &err)
-	challenge, err := c.challenge(ctx, db, sid)
+	s, err := findSession(ctx, db, sid)
+	if err != nil {
+		return err
+	}
+	challenge, err := c.challenge(&s)
 	if err != nil {
 		return err
 	}
@@ -125,7 +129,7 @@ func (c *auditOpen) Run(ctx context.Context) (err error) {
 
 // challenge reads the auditor's, or draws one, or returns nil if the positions
 // are given.
-func (c *auditOpen) challenge(ctx context.Context, db *store.DB, sid [32]byte) (*evidence.Challenge, error) {
+func (c *auditOpen) challenge(s *store.Session) (*evidence.Challenge, error) {
 	switch {
 	case c.Challenge != "":
 		file, err := os.ReadFile(c.Challenge)
@@ -134,10 +138,6 @@ func (c *auditOpen) challenge(ctx context.Context, db *store.DB, sid [32]byte) (
 		}
 		return evidence.ParseChallenge(file)
 	case c.Sample > 0:
-		s, err := db.Session(ctx, sid)
-		if err != nil {
-			return nil, err
-		}
 		r, err := receipt.Parse(s.Receipt)
 		if err != nil {
 			return nil, err
@@ -468,4 +468,13 @@ func (f *predicateFlags) question() (q *inquiry.Question, err error) {
 		}
 	}
 	return q, nil
+}
+
+// findSession refuses a question about a session that the store does not have.
+func (f *predicateFlags) findSession(ctx context.Context, db *store.DB, q *inquiry.Question) error {
+	if q == nil || q.SID == [32]byte{} {
+		return nil
+	}
+	_, err := findSession(ctx, db, q.SID)
+	return err
 }

@@ -119,6 +119,9 @@ func (c *auditAffected) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(db, &err)
+	if err := c.findSession(ctx, db, q); err != nil {
+		return err
+	}
 	count, err := p.Count(ctx, q)
 	if err != nil {
 		return err
@@ -278,6 +281,9 @@ func (c *auditEvidence) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(db, &err)
+	if err := c.findSession(ctx, db, req.Question); err != nil {
+		return err
+	}
 	req.Platform = i
 	var contents *dossier.Contents
 	err = writePrivate(c.Out, func(w io.Writer) (err error) {
@@ -338,7 +344,7 @@ func (c *auditSubject) Run(ctx context.Context) (err error) {
 	defer closing(db, &err)
 	s, err := p.Subject(ctx, c.Account, c.reader())
 	if err != nil {
-		return err
+		return ofAccount(err)
 	}
 	if c.Proofs != "" {
 		if err := c.prove(ctx, p, &s); err != nil {

@@ -160,6 +160,11 @@ func (c *ledgerSwitch) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(db, &err)
+	// The store would keep a switch for whoever comes under that id: a slip of the pen
+	// would be done, and the person meant stay in every match.
+	if _, err := db.History(ctx, c.Account); err != nil {
+		return ofAccount(err)
+	}
 	return db.SetSwitch(ctx, c.Account, c.State == "off")
 }
 

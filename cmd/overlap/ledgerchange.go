@@ -28,7 +28,7 @@ func (c *ledgerWithdraw) Run(ctx context.Context) (err error) {
 	defer closing(db, &err)
 	n, err := db.Withdraw(ctx, c.Account, withdrawSource)
 	if err != nil {
-		return err
+		return ofAccount(err)
 	}
 	fmt.Printf("%d facts added: what was granted for ads_matching is withdrawn\n", n)
 	return nil
@@ -156,7 +156,7 @@ func (c *ledgerHistory) Run(ctx context.Context) (err error) {
 	defer closing(db, &err)
 	events, err := db.History(ctx, c.Account)
 	if err != nil {
-		return err
+		return ofAccount(err)
 	}
 	for i := range events {
 		if err := printReport(c.JSON, newHappened(&events[i]), printHappened); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/overlap-psi/overlap/store"
@@ -29,7 +30,7 @@ func (c *ledgerErase) Run(ctx context.Context) (err error) {
 			held.Hold.Reason, held.Hold.Incident, held.Hold.Until.Format(time.DateOnly))
 	}
 	if err != nil {
-		return err
+		return ofAccount(err)
 	}
 	text, _ := request.MarshalText() // never fails
 	fmt.Printf("erased; the log has it as request %.12s…\n", text)
@@ -67,5 +68,12 @@ func (c *ledgerUnhold) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(db, &err)
+	holds, err := db.Holds(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(holds, func(h store.Hold) bool { return h.ID == c.ID }) {
+		return hint(fmt.Errorf("there is no hold %d", c.ID), "overlap ledger holds lists those there are")
+	}
 	return db.ReleaseHold(ctx, c.ID)
 }

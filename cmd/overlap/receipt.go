@@ -135,7 +135,7 @@ func (c *receiptExport) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(db, &err)
-	s, err := db.Session(ctx, sid)
+	s, err := findSession(ctx, db, sid)
 	if err != nil {
 		return err
 	}
