@@ -31,3 +31,28 @@ func TestSecondServerOnAStore(t *testing.T) {
 	must(t, other.Close())
 	w.start()
 }
+
+// Nor does one with another store in a directory that a server has: both would
+// write the same evidence and logs.
+func TestSecondServerInADirectory(t *testing.T) {
+	w := newWorld(t, agreed(t), nil, nil)
+	other, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "other.db"))
+	must(t, err)
+	defer other.Close()
+	c := server.Config{Identity: w.identity, Store: other, Partners: w.partners, Dir: w.dir}
+	if _, err := server.New(c); !errors.Is(err, store.ErrDirReserved) {
+		t.Fatalf("a second server: %v", err)
+	}
+	for range other.Entries(t.Context(), store.PublicLog, 0) {
+		t.Fatal("it has begun to work")
+	}
+	w.server.Close()
+	w.grpc.Stop()
+	if _, err := server.New(c); !errors.Is(err, store.ErrDirReserved) {
+		t.Errorf("while the first has its store still: %v", err)
+	}
+	must(t, w.db.Close())
+	must(t, other.ReserveDir(w.dir))
+	must(t, other.Close())
+	w.start()
+}

@@ -8,7 +8,8 @@
 //	s.Register(g)
 //	err = g.Serve(listener)
 //
-// and to end: s.Close(), then g.GracefulStop() or g.Stop().
+// and to end: s.Close(), then g.GracefulStop() or g.Stop(), then the store's Close,
+// after which another server may have the store and the directory.
 package server
 
 import (
@@ -87,8 +88,8 @@ type Server struct {
 }
 
 // New returns a server. It clears what a killed process left in Dir, and records
-// that its sessions ended. It reserves the store, until that is closed: while
-// another server has it, the error is store.ErrReserved.
+// that its sessions ended. It reserves the store and Dir, until the store is closed:
+// while another server has one, the error is store.ErrReserved or ErrDirReserved.
 func New(c Config) (*Server, error) {
 	if c.Identity == nil || c.Store == nil || c.Dir == "" {
 		return nil, errors.New("server: Identity, Store and Dir are required")
@@ -126,6 +127,9 @@ func New(c Config) (*Server, error) {
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
+	}
+	if err := c.Store.ReserveDir(c.Dir); err != nil {
+		return nil, err
 	}
 	s := &Server{c: c, door: newDoor(c.MaxSessions, c.SessionEvery)}
 	var err error

@@ -191,15 +191,15 @@ func (w *world) leftovers() (files []string) {
 	}))
 	open, _ := os.ReadDir("/proc/self/fd") // where there is none, the names have to do
 	for _, fd := range open {
-		if path, err := os.Readlink(filepath.Join("/proc/self/fd", fd.Name())); err == nil && strings.HasPrefix(path, w.dir+"/") {
+		if path, err := os.Readlink(filepath.Join("/proc/self/fd", fd.Name())); err == nil && strings.HasPrefix(path, w.dir+"/") && path != filepath.Join(w.dir, "serving") {
 			files = append(files, path)
 		}
 	}
 	return files
 }
 
-// kept is what stays: the logs, and what a sealed session can be audited with.
-var kept = regexp.MustCompile("/logs/(public|access|policies)/|/tables/|/epochs/|/evidence/[0-9a-f]{64}/(leaves|blinded|digests|receipt)$")
+// kept is what stays: the lock, the logs, and what a sealed session can be audited with.
+var kept = regexp.MustCompile("/work/serving$|/logs/(public|access|policies)/|/tables/|/epochs/|/evidence/[0-9a-f]{64}/(leaves|blinded|digests|receipt)$")
 
 // advertiser is a partner with a list.
 type advertiser struct {

@@ -2,7 +2,13 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"time"
+
+	"github.com/overlap-psi/overlap/internal/pending"
 )
 
 // ErrReserved is Reserve's error, and that of every method that writes of a store
@@ -31,6 +37,50 @@ func (d *DB) Reserve(ctx context.Context) error {
 	}
 	d.free = free
 	return nil
+}
+
+// ErrDirReserved is ReserveDir's error.
+var ErrDirReserved error = refusal("another server uses this directory")
+
+// ReserveDir keeps the directory for the server that runs on this store, as long as
+// Reserve keeps the store: what it writes in the one belongs to the other. A server
+// on another store gets ErrDirReserved. Calling it again has no effect.
+func (d *DB) ReserveDir(dir string) error {
+	d.reserving.Lock()
+	defer d.reserving.Unlock()
+	if d.dirs[dir] != nil {
+		return nil
+	}
+	free, err := reserveFile(filepath.Join(dir, "serving"), ErrDirReserved)
+	switch {
+	case errors.Is(err, ErrDirReserved):
+		return fmt.Errorf("%w: %s", err, dir)
+	case err != nil:
+		return wrap("reserving a directory", err)
+	}
+	if d.dirs == nil {
+		d.dirs = map[string]func() error{}
+	}
+	d.dirs[dir] = free
+	return nil
+}
+
+// reserveFile locks the file, which is made if need be and never removed: who found
+// it could lock what nobody else would find. If another has it, the error is taken.
+func reserveFile(name string, taken error) (free func() error, err error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	mine, err := pending.TryLock(f)
+	if err == nil && !mine {
+		err = taken
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f.Close, nil
 }
 
 // The times that a server waits for the reservation of one that has just died: at

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,6 +56,32 @@ func TestOneServerOnAStore(t *testing.T) {
 	})
 }
 
+func reserveDir(t *testing.T, d *DB, dir string, want error) {
+	t.Helper()
+	if err := d.ReserveDir(dir); !errors.Is(err, want) {
+		t.Fatalf("reserving a directory: %v, not %v", err, want)
+	}
+}
+
+// A directory is kept as long as the store that it goes with.
+func TestOneServerInADirectory(t *testing.T) {
+	dir, another := t.TempDir(), t.TempDir()
+	one, two := openUnclosed(t, dialects[0].url(t)), open(t, dialects[0].url(t))
+	reserveDir(t, one, dir, nil)
+	reserveDir(t, one, dir, nil)
+	reserveDir(t, one, another, nil)
+	reserveDir(t, two, dir, ErrDirReserved)
+	reserveDir(t, two, another, ErrDirReserved)
+	if err := one.Close(); err != nil {
+		t.Error(err)
+	}
+	reserveDir(t, two, dir, nil)
+	reserveDir(t, two, another, nil)
+	if err := two.ReserveDir(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a directory that is not there: %v", err)
+	}
+}
+
 // Another store is another's, also where it is in the same database.
 func TestReservationIsOfOneStore(t *testing.T) {
 	impatient(t)
@@ -80,8 +107,12 @@ func TestReservationByAnotherName(t *testing.T) {
 	}
 }
 
-// reservedStore names the store that a child process reserves until it is killed.
-const reservedStore = "OVERLAP_TEST_RESERVED_STORE"
+// These name the store and the directory that a child process reserves until it is
+// killed.
+const (
+	reservedStore = "OVERLAP_TEST_RESERVED_STORE"
+	reservedDir   = "OVERLAP_TEST_RESERVED_DIR"
+)
 
 // TestReservingChild is what the child does.
 func TestReservingChild(t *testing.T) {
@@ -89,16 +120,18 @@ func TestReservingChild(t *testing.T) {
 	if url == "" {
 		return // not the child
 	}
-	reserve(t, openUnclosed(t, url), nil)
+	d := openUnclosed(t, url)
+	reserve(t, d, nil)
+	reserveDir(t, d, os.Getenv(reservedDir), nil)
 	fmt.Println("child is ready")
 	time.Sleep(time.Minute)
 }
 
 func TestKilledServerLeavesNoReservation(t *testing.T) {
 	onEachURL(t, func(t *testing.T, url string) {
-		d := open(t, url)
+		d, dir := open(t, url), t.TempDir()
 		child := exec.Command(os.Args[0], "-test.run=^TestReservingChild$")
-		child.Env = append(os.Environ(), reservedStore+"="+url)
+		child.Env = append(os.Environ(), reservedStore+"="+url, reservedDir+"="+dir)
 		out, err := child.StdoutPipe()
 		if err == nil {
 			err = child.Start()
@@ -116,11 +149,13 @@ func TestKilledServerLeavesNoReservation(t *testing.T) {
 		if err := d.Reserve(short); err == nil {
 			t.Fatal("a store that a child has reserved is reserved again")
 		}
+		reserveDir(t, d, dir, ErrDirReserved)
 		if err := child.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		_ = child.Wait() // killed
 		reserve(t, d, nil)
+		reserveDir(t, d, dir, nil)
 	})
 }
 

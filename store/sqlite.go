@@ -13,8 +13,6 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver" // registers "sqlite3"
-
-	"github.com/overlap-psi/overlap/internal/pending"
 )
 
 var errPath = errors.New("store: sqlite: needs the path of a file")
@@ -82,7 +80,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 		return nil, err
 	}
 	d.spillDir = filepath.Dir(path) // what is as secret as the store stays beside it
-	d.reserve = func(context.Context) (func() error, error) { return reserveFile(path + "-serving") }
+	d.reserve = func(context.Context) (func() error, error) { return reserveFile(path+"-serving", ErrReserved) }
 	return d, nil
 }
 
@@ -132,23 +130,6 @@ func private(path string) error {
 		return fmt.Errorf("store: %w", err)
 	}
 	return nil
-}
-
-// reserveFile locks the file, which is made if need be and never removed: who found
-// it could lock what nobody else would find.
-func reserveFile(name string) (free func() error, err error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	mine, err := pending.TryLock(f)
-	if err == nil && !mine {
-		err = ErrReserved
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f.Close, nil
 }
 
 // realPath returns where the file is, wherever the process goes: connections are

@@ -71,7 +71,8 @@ type DB struct {
 
 	reserve   func(context.Context) (free func() error, err error) // the database's way
 	reserving sync.Mutex
-	free      func() error // nil if not reserved
+	free      func() error            // nil if not reserved
+	dirs      map[string]func() error // that are reserved
 }
 
 // dialect is what the databases do in ways of their own.
@@ -133,6 +134,9 @@ func (d *DB) Close() error {
 	err := errors.Join(d.read.Close(), d.write.Close())
 	if d.free != nil {
 		err = errors.Join(err, d.free())
+	}
+	for _, free := range d.dirs {
+		err = errors.Join(err, free())
 	}
 	if err != nil {
 		return fmt.Errorf("store: closing: %w", err)

@@ -401,6 +401,7 @@ func (c *siteCheck) files() {
 			if rest != "lock" {
 				c.t.Errorf("a piece of a published table is left: %s", name)
 			}
+		case "serving":
 		default:
 			c.t.Errorf("a file of a session is left: %s", name)
 		}

@@ -266,7 +266,7 @@ func checkOverlapOnDisk(t *testing.T, dir string, people int) {
 			if err != nil || d.IsDir() {
 				return err
 			}
-			kept := strings.HasPrefix(path, server.EvidenceDir(filepath.Join(dir, sub))) || strings.HasPrefix(path, server.LogsDir(filepath.Join(dir, sub)))
+			kept := filepath.Base(path) == "serving" || strings.HasPrefix(path, server.EvidenceDir(filepath.Join(dir, sub))) || strings.HasPrefix(path, server.LogsDir(filepath.Join(dir, sub)))
 			if sub == "work" && !kept {
 				t.Errorf("the platform left %s", path)
 			}
