@@ -79,8 +79,11 @@ func (r *run) chargeQuestions(ctx context.Context, queries uint64) error {
 		epoch = r.published.Epoch(p)
 	}
 	err := r.s.c.Store.ChargeQueries(ctx, r.advertiser.ID, epoch, r.session.OpenQHash(), queries, p.MaxEvaluations)
-	if errors.Is(err, store.ErrBudget) {
+	switch {
+	case errors.Is(err, store.ErrBudget):
 		return fmt.Errorf("%w: %w", err, psi.AbortBudget)
+	case errors.Is(err, store.ErrCharged): // which its nonce should have told
+		return fmt.Errorf("%w: %w", err, psi.AbortReplay)
 	}
 	return err
 }

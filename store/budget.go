@@ -64,10 +64,12 @@ func (d *DB) ChargeRelease(ctx context.Context, advertiser [32]byte, universe st
 }
 
 // ChargeQueries charges the session's n items, pads included, to the partner's
-// budget for the epoch, before the first is evaluated (PROTOCOL.md §5.2).
-// Otherwise as ChargeRelease.
-func (d *DB) ChargeQueries(ctx context.Context, partner [32]byte, epoch uint64, sid [32]byte, n, limit uint64) error {
-	return d.charge(ctx, charge{queries, partner, "", epoch, sid, n, limit}, nil)
+// budget for the epoch, before the first is evaluated (PROTOCOL.md §5.2), under the
+// hash of OPEN_Q. A second charge under one is ErrCharged, and of no effect: a session
+// that goes on is not charged again, so it would pay for another one. Otherwise as
+// ChargeRelease.
+func (d *DB) ChargeQueries(ctx context.Context, partner [32]byte, epoch uint64, openQ [32]byte, n, limit uint64) error {
+	return d.charge(ctx, charge{queries, partner, "", epoch, openQ, n, limit}, nil)
 }
 
 // charge notes the session first: if that changes nothing, it was charged before.
@@ -111,15 +113,21 @@ func (d *DB) charge(ctx context.Context, c charge, entries []Entry) error {
 	})
 }
 
-// chargedBefore returns nil if the session's charge on record is this one.
+// chargedBefore returns nil if the session's charge on record is this one, and may be
+// made again.
 func chargedBefore(ctx context.Context, tx *sql.Tx, c charge) error {
 	var same bool
 	err := tx.QueryRowContext(ctx, `SELECT party = ? AND amount = ? FROM charges WHERE kind = ? AND sid = ?`,
 		c.party[:], int64(c.amount), c.kind, c.sid[:]).Scan(&same)
-	if err == nil && !same {
+	switch {
+	case err != nil:
+		return err
+	case !same:
 		return errSession
+	case c.kind == queries:
+		return ErrCharged
 	}
-	return err
+	return nil
 }
 
 // ReleasesLeft returns how many releases the advertiser can still be charged for

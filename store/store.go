@@ -29,6 +29,7 @@ import (
 // Errors on which a caller decides.
 var (
 	ErrReplay   error = refusal("nonce used before")
+	ErrCharged  error = refusal("questions charged before")
 	ErrBudget   error = refusal("budget exhausted")
 	ErrNotFound error = refusal("not found")
 	ErrReplaced error = refusal("audience replaced by one begun later")
