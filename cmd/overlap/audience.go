@@ -64,7 +64,7 @@ type audienceShow struct {
 	Name       string `arg:"" help:"The audience's name."`
 	Advertiser string `help:"The advertiser's id, if several have an audience of that name."`
 	Who        string `placeholder:"NAME" help:"Who asks. Default: this machine's user."`
-	Reason     string `default:"audience show" help:"Why. It goes into the access log, with your name and how many accounts you read."`
+	Reason     reason `default:"audience show" help:"Why. It goes into the access log, with your name and how many accounts you read."`
 	JSON       bool   `help:"Report as JSON."`
 }
 

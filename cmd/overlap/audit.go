@@ -51,11 +51,22 @@ type platformFlags struct {
 // readerFlags say who looks at results, and why. Both go into the access log.
 type readerFlags struct {
 	Who    string `placeholder:"NAME" help:"Who asks. Default: this machine's user."`
-	Reason string `required:"" placeholder:"TEXT" help:"Why. It goes into the access log, with your name and how much you read."`
+	Reason reason `required:"" placeholder:"TEXT" help:"Why. It goes into the access log, with your name and how much you read."`
+}
+
+// reason is why somebody looks at results.
+type reason string
+
+// Validate is called by the parser.
+func (r reason) Validate() error {
+	if strings.TrimSpace(string(r)) == "" {
+		return errors.New("say why: it is what the access log is read for")
+	}
+	return nil
 }
 
 func (f readerFlags) reader() inquiry.Reader {
-	r := inquiry.Reader{Who: f.Who, Reason: f.Reason}
+	r := inquiry.Reader{Who: f.Who, Reason: string(f.Reason)}
 	if r.Who == "" {
 		r.Who = "unknown user"
 		if u, err := user.Current(); err == nil {
@@ -108,6 +119,11 @@ func (c *auditOpen) Run(ctx context.Context) (err error) {
 	sid, err := parseSID(c.Session)
 	if err != nil {
 		return err
+	}
+	if c.Sample != 0 {
+		if err := checkSamples("--sample", c.Sample); err != nil {
+			return err
+		}
 	}
 	p, _, db, err := c.platformFlags.open(ctx)
 	if err != nil {
@@ -164,7 +180,18 @@ type auditDraw struct {
 	Log     string `type:"existingdir" help:"A copy of the platform's public log. The challenge then names its checkpoint: the log has to extend it, and no later erasure is an excuse, whatever time it bears."`
 }
 
+// checkSamples refuses a number of positions that no challenge has.
+func checkSamples(flag string, n int) error {
+	if n < 1 || n > evidence.MaxSamples {
+		return usageError{fmt.Errorf("%s %d: draw 1 to %d positions", flag, n, evidence.MaxSamples)}
+	}
+	return nil
+}
+
 func (c *auditDraw) Run() error {
+	if err := checkSamples("--samples", c.Samples); err != nil {
+		return err
+	}
 	r, err := readReceipt(c.Receipt)
 	if err != nil {
 		return err
@@ -430,12 +457,17 @@ type predicateFlags struct {
 	Session    string   `placeholder:"ID" help:"Only that session."`
 }
 
+// asked says whether there is a question, whole or not.
 func (f *predicateFlags) asked() bool {
+	return f.ofRecords() || f.Since != "" || f.Until != "" || f.Advertiser != "" || f.Session != ""
+}
+
+func (f *predicateFlags) ofRecords() bool {
 	return len(f.Predicate)+len(f.Purpose)+len(f.Source) > 0
 }
 
 func (f *predicateFlags) question() (q *inquiry.Question, err error) {
-	if !f.asked() {
+	if !f.ofRecords() {
 		return nil, usageError{errors.New("which records are meant? --purpose, --source or --predicate says so")}
 	}
 	words := append([]string{}, f.Predicate...)
@@ -449,11 +481,11 @@ func (f *predicateFlags) question() (q *inquiry.Question, err error) {
 	if q.Predicate, err = consent.ParsePredicate(words); err != nil {
 		return nil, usageError{err}
 	}
-	if q.Since, err = parseTime(f.Since, 0); err != nil {
-		return nil, usageError{fmt.Errorf("--since: %w", err)}
+	if q.Since, q.Until, err = parseTimes(f.Since, f.Until, 24*time.Hour); err != nil {
+		return nil, err
 	}
-	if q.Until, err = parseTime(f.Until, 24*time.Hour); err != nil {
-		return nil, usageError{fmt.Errorf("--until: %w", err)}
+	if !q.Until.IsZero() && !q.Since.Before(q.Until) {
+		return nil, errNoTime
 	}
 	if f.Advertiser != "" {
 		id, err := identity.ParseID(f.Advertiser)

@@ -273,6 +273,9 @@ func (c *auditEvidence) Run(ctx context.Context) (err error) {
 			req.Names[p.ID] = p.Name
 		}
 	}
+	if c.Hold < 0 {
+		return usageError{errors.New("--hold is negative")}
+	}
 	if c.Hold > 0 {
 		req.Hold = time.Now().AddDate(0, 0, c.Hold)
 	}

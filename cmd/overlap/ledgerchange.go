@@ -60,11 +60,11 @@ func (c *ledgerRelabel) Run(ctx context.Context) (err error) {
 		return usageError{errors.New("--to: ads_matching can't be granted after the fact; import what grants it")}
 	}
 	f := store.Filter{Source: c.Source, Notice: c.Notice}
-	if f.Since, err = parseTime(c.Since, 0); err != nil {
-		return usageError{fmt.Errorf("--since: %w", err)}
+	if f.Since, f.Until, err = parseTimes(c.Since, c.Until, 24*time.Hour-time.Microsecond); err != nil {
+		return err
 	}
-	if f.Until, err = parseTime(c.Until, 24*time.Hour-time.Microsecond); err != nil {
-		return usageError{fmt.Errorf("--until: %w", err)}
+	if !f.Until.IsZero() && f.Until.Before(f.Since) {
+		return errNoTime
 	}
 	db, err := c.open(ctx)
 	if err != nil {
@@ -91,6 +91,20 @@ func (c *ledgerRelabel) Run(ctx context.Context) (err error) {
 }
 
 var errTime = errors.New("neither a day such as 2026-01-31 nor a time such as 2026-01-31T12:00:00Z")
+
+var errNoTime = usageError{errors.New("--until is before --since: no time is between them")}
+
+// parseTimes reads --since and --until, of which a day counts up to as much after its
+// beginning.
+func parseTimes(since, until string, day time.Duration) (from, to time.Time, err error) {
+	if from, err = parseTime(since, 0); err != nil {
+		return from, to, usageError{fmt.Errorf("--since: %w", err)}
+	}
+	if to, err = parseTime(until, day); err != nil {
+		return from, to, usageError{fmt.Errorf("--until: %w", err)}
+	}
+	return from, to, nil
+}
 
 // parseTime reads a time, or a day and what to add to its beginning in UTC; the
 // empty text is no time.
