@@ -120,10 +120,8 @@ func (c *auditOpen) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.Sample != 0 {
-		if err := checkSamples("--sample", c.Sample); err != nil {
-			return err
-		}
+	if err := c.before(); err != nil {
+		return err
 	}
 	p, _, db, err := c.platformFlags.open(ctx)
 	if err != nil {
@@ -142,6 +140,21 @@ func (c *auditOpen) Run(ctx context.Context) (err error) {
 		return p.Open(ctx, w, sid, challenge, c.Positions, c.reader())
 	})
 }
+
+// before looks at what can be seen to be wrong before the access log has it that
+// positions were opened.
+func (c *auditOpen) before() error {
+	if err := mayCreate("--out", c.Out); err != nil || c.Sample == 0 {
+		return err
+	}
+	if err := checkSamples("--sample", c.Sample); err != nil {
+		return err
+	}
+	return mayCreate("--out", c.challengeFile())
+}
+
+// challengeFile is where a challenge goes that is drawn here.
+func (c *auditOpen) challengeFile() string { return c.Out + ".challenge" }
 
 // challenge reads the auditor's, or draws one, or returns nil if the positions
 // are given.
@@ -162,7 +175,7 @@ func (c *auditOpen) challenge(s *store.Session) (*evidence.Challenge, error) {
 		if err != nil {
 			return nil, err
 		}
-		return challenge, os.WriteFile(c.Out+".challenge", challenge.Bytes(), 0o600)
+		return challenge, os.WriteFile(c.challengeFile(), challenge.Bytes(), 0o600)
 	case len(c.Positions) > 0:
 		return nil, nil
 	}

@@ -247,6 +247,9 @@ type auditEvidence struct {
 }
 
 func (c *auditEvidence) Run(ctx context.Context) (err error) {
+	if err := mayCreate("--out", c.Out); err != nil {
+		return err
+	}
 	req := &inquiry.Request{Names: map[identity.ID]string{}}
 	if c.asked() {
 		if req.Question, err = c.question(); err != nil {

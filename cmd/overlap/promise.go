@@ -84,3 +84,15 @@ func mayWrite(flag, path string, reads ...string) error {
 	}
 	return nil
 }
+
+// mayCreate is mayWrite for a file that must not be there yet: it may be all that is
+// left of an answer that was given.
+func mayCreate(flag, path string) error {
+	if err := mayWrite(flag, path); err != nil {
+		return err
+	}
+	if _, err := os.Stat(path); err == nil {
+		return hint(usageError{fmt.Errorf("%s: %s is there already", flag, path)}, "name another file, or remove this one first")
+	}
+	return nil
+}
