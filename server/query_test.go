@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,12 +63,23 @@ func TestConfig(t *testing.T) {
 		"name":          func(c *Config) { c.Partners = []Partner{{ID: identity.ID{1}}} },
 		"id":            func(c *Config) { c.Partners = []Partner{{Name: "shop"}} },
 		"two of one id": func(c *Config) { c.Partners = append(c.Partners, c.Partners...) },
-		"MaxSessions":   func(c *Config) { c.MaxSessions = -1 },
 	} {
 		c := whole
 		change(&c)
 		if _, err := New(c); err == nil {
 			t.Errorf("New without %s", name)
+		}
+	}
+	for name, change := range map[string]func(*Config){
+		"MaxSessions":    func(c *Config) { c.MaxSessions = -1 },
+		"MaxConnections": func(c *Config) { c.MaxConnections = -1 },
+		"SessionEvery":   func(c *Config) { c.SessionEvery = -time.Second },
+		"Grace":          func(c *Config) { c.Grace = -time.Second },
+	} {
+		c := whole
+		change(&c)
+		if _, err := New(c); err == nil || !strings.Contains(err.Error(), "negative") {
+			t.Errorf("New with a negative %s: %v", name, err)
 		}
 	}
 }

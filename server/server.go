@@ -94,19 +94,19 @@ func New(c Config) (*Server, error) {
 	if c.Identity == nil || c.Store == nil || c.Dir == "" {
 		return nil, errors.New("server: Identity, Store and Dir are required")
 	}
-	if c.MaxSessions < 0 {
-		return nil, errors.New("server: MaxSessions is negative")
+	if c.MaxSessions < 0 || c.MaxConnections < 0 || c.SessionEvery < 0 || c.Grace < 0 {
+		return nil, errors.New("server: MaxSessions, MaxConnections, SessionEvery or Grace is negative")
 	}
 	if c.MaxSessions == 0 {
 		c.MaxSessions = 16
 	}
-	if c.MaxConnections <= 0 {
+	if c.MaxConnections == 0 {
 		c.MaxConnections = 512
 	}
 	if c.PerAddress == 0 {
 		c.PerAddress = 64
 	}
-	if c.SessionEvery <= 0 {
+	if c.SessionEvery == 0 {
 		c.SessionEvery = 10 * time.Second
 	}
 	if c.Grace == 0 {

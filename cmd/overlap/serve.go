@@ -41,6 +41,9 @@ type serveCommand struct {
 }
 
 func (c *serveCommand) Run(ctx context.Context) (err error) {
+	if err := c.limits(); err != nil {
+		return err
+	}
 	i, err := loadIdentity(c.Identity)
 	if err != nil {
 		return err
@@ -102,6 +105,28 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 		<-tended
 	}()
 	return p.until(ctx, c.Drain)
+}
+
+// limits refuses numbers that would stop a server, or be taken for the default.
+func (c *serveCommand) limits() error {
+	for _, l := range []struct {
+		flag string
+		set  any
+		bad  bool
+		why  string
+	}{
+		{"--max-sessions", c.MaxSessions, c.MaxSessions < 1, "it has to be more than 0"},
+		{"--session-every", c.SessionEvery, c.SessionEvery <= 0, "it has to be more than 0"},
+		{"--max-connections", c.MaxConnections, c.MaxConnections < 1, "it has to be more than 0"},
+		{"--per-address", c.PerAddress, c.PerAddress == 0, "it has to be more than 0, or -1 for no limit"},
+		{"--grace", c.Grace, c.Grace <= 0, "it has to be more than 0"},
+		{"--drain", c.Drain, c.Drain < 0, "it is negative"},
+	} {
+		if l.bad {
+			return usageError{fmt.Errorf("%s %v: %s", l.flag, l.set, l.why)}
+		}
+	}
+	return nil
 }
 
 // reload reads the partners file again at each SIGHUP, so that a partner can be

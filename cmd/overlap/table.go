@@ -30,6 +30,9 @@ type tableBuild struct {
 }
 
 func (c *tableBuild) Run(ctx context.Context) (err error) {
+	if c.Grace < 0 {
+		return usageError{fmt.Errorf("--grace %v: it is negative", c.Grace)}
+	}
 	i, err := identity.Load(c.Identity)
 	if err != nil {
 		return err
