@@ -190,6 +190,13 @@ func TestWithdrawnMeanwhile(t *testing.T) {
 			case client.MutualP:
 				wantRows(t, rows, slices.DeleteFunc(rowsOf(1, 40), func(row uint64) bool { return row == 11 || row == 12 }))
 			}
+			for n, want := range map[int]bool{gone: true, 20: false, 45: false} {
+				s, err := w.db.Subject(t.Context(), account(n))
+				must(t, err)
+				if e := s.Exposures[len(s.Exposures)-1]; e.Changed != want || e.Matched != (n == 20) {
+					t.Errorf("%v, %s: changed is %v, matched %v", mode, account(n), e.Changed, e.Matched)
+				}
+			}
 		}
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"time"
 
 	"github.com/overlap-psi/overlap/consent"
 )
@@ -18,7 +20,8 @@ type Subject struct {
 // Exposure is that a question was made of one of the account's identifiers.
 type Exposure struct {
 	Session Session
-	Matched bool             // false also where it is not known: see Session's Mode and Found
+	Matched bool             // false also where it is not known: see Changed, and Session's Mode and Found
+	Changed bool             // the record no longer held, or the switch was off, when the result was stored
 	Record  consent.Record   // what it was admitted on
 	Then    []consent.Record // what held at that moment, as was known then
 	Now     []consent.Record // as is known now
@@ -49,6 +52,13 @@ func (d *DB) Subject(ctx context.Context, accountID string) (s Subject, err erro
 	if err != nil {
 		return Subject{}, err
 	}
+	var switches []Event
+	for e, err := range each(ctx, v.tx, "reading the ledger", scanSwitch, `SELECT seq, off, at FROM switches WHERE account = ? ORDER BY seq`, account) {
+		if err != nil {
+			return Subject{}, err
+		}
+		switches = append(switches, e)
+	}
 	places, err := findInManifests(ctx, v.tx, records)
 	if err != nil {
 		return Subject{}, err
@@ -69,9 +79,29 @@ func (d *DB) Subject(ctx context.Context, accountID string) (s Subject, err erro
 		h := historyOf(p.record, records)
 		e.Then = h.Valid(nil, e.Session.CutAt, e.Session.Cut)
 		e.Now = h.Valid(nil, e.Session.CutAt, consent.KnownNow)
+		e.Changed = e.Session.Found && changedMeanwhile(&e, h, switches)
 		s.Exposures = append(s.Exposures, e)
 	}
 	return s, nil
+}
+
+// changedMeanwhile reports whether what the ledger had heard when the session's result
+// was stored takes back what the session had asked on.
+func changedMeanwhile(e *Exposure, h consent.History, switches []Event) bool {
+	known, at := e.Session.Heard, e.Session.Ended
+	if known == 0 { // it may have heard of anything
+		known = consent.KnownNow
+	}
+	if at.IsZero() {
+		at = time.Now()
+	}
+	off := false
+	for _, s := range switches {
+		if s.Number <= known && !s.At.After(at) {
+			off = s.Off
+		}
+	}
+	return off || !slices.ContainsFunc(h.Valid(nil, at, known), func(r consent.Record) bool { return r.Fact == e.Record.Fact })
 }
 
 // historyOf returns those of the account's records that are of r's identifier.

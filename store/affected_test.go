@@ -29,6 +29,12 @@ func predicate(t testing.TB, words ...string) consent.Predicate {
 // with the matches that are chosen.
 func sessionAt(t testing.TB, d *DB, sid, advertiser byte, at time.Time, match func(consent.Record) bool) {
 	t.Helper()
+	sessionWhile(t, d, sid, advertiser, at, match, func() {})
+}
+
+// sessionWhile is sessionAt, and what happens before the matches are known.
+func sessionWhile(t testing.TB, d *DB, sid, advertiser byte, at time.Time, match func(consent.Record) bool, meanwhile func()) {
+	t.Helper()
 	v, err := d.View(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -50,10 +56,11 @@ func sessionAt(t testing.TB, d *DB, sid, advertiser byte, at time.Time, match fu
 	if err := d.OpenSession(t.Context(), s, Secrets{id(sid), id(sid)}, factsOf(eligible...)); err != nil {
 		t.Fatal(err)
 	}
+	meanwhile()
 	if _, err := d.PutMatches(t.Context(), s.SID, s.Audience, matchesOf(matched...), nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.CloseSession(t.Context(), s.SID, Ending{Ended: at, Outcome: "complete"}); err != nil {
+	if err := d.CloseSession(t.Context(), s.SID, Ending{Ended: time.Now(), Outcome: "complete"}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -453,6 +460,54 @@ func TestSubject(t *testing.T) {
 		}
 		if _, err := d.Subject(t.Context(), "nobody"); err != ErrNotFound {
 			t.Error(err)
+		}
+	})
+}
+
+// Of whom the ledger said something else before the result was stored, nothing that was
+// found may have been kept; of whom it said so before the session or after, all was.
+func TestSubjectChangedMeanwhile(t *testing.T) {
+	onEach(t, func(t *testing.T, d *DB) {
+		const ads = consent.AdsMatching
+		put := func(f Fact) {
+			t.Helper()
+			put(t, d, f)
+		}
+		end := func(account string, item int, status consent.Status, hours int) {
+			put(with(fact(account, item), ads, status, "", hours))
+		}
+		flip := func(account string, off bool) {
+			t.Helper()
+			if err := d.SetSwitch(t.Context(), account, off); err != nil {
+				t.Fatal(err)
+			}
+		}
+		accounts := []string{"stays", "withdraws", "withdraws late", "switches off", "switches off late", "is switched on", "is collected again", "had withdrawn"}
+		for i, a := range accounts {
+			put(with(fact(a, i), ads, consent.Granted, "crm", 20))
+		}
+		end("had withdrawn", 7, consent.Withdrawn, 15)
+		end("had withdrawn", 7, consent.Granted, 14)
+		sessionWhile(t, d, 1, 1, hoursBefore(8), func(consent.Record) bool { return false }, func() {
+			end("withdraws", 1, consent.Withdrawn, 7)
+			flip("switches off", true)
+			flip("is switched on", true)
+			flip("is switched on", false)
+			put(with(fact("is collected again", 6), ads, consent.Granted, "crm", 7))
+		})
+		end("withdraws late", 2, consent.Withdrawn, 7)
+		flip("switches off late", true)
+		if _, err := d.Relabel(t.Context(), Filter{Source: "crm"}, consent.AccountSecurity2FA); err != nil {
+			t.Fatal(err)
+		}
+		for i, a := range accounts {
+			s, err := d.Subject(t.Context(), a)
+			if err != nil || len(s.Exposures) != 1 {
+				t.Fatalf("%s: %d exposures (%v)", a, len(s.Exposures), err)
+			}
+			if want := i == 1 || i == 3 || i == 6; s.Exposures[0].Changed != want {
+				t.Errorf("%s: changed is %v, want %v", a, s.Exposures[0].Changed, want)
+			}
 		}
 	})
 }

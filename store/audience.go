@@ -166,7 +166,7 @@ func (f *found) putMatched(ctx context.Context, tx *sql.Tx, session int64) error
 	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE sessions SET matched = ? WHERE id = ?`, accounts, session); err != nil {
+	if _, err := tx.ExecContext(ctx, `UPDATE sessions SET matched = ?, heard = (SELECT last_seq FROM meta) WHERE id = ?`, accounts, session); err != nil {
 		return err
 	}
 	for at, c := range f.facts.chunks {

@@ -141,7 +141,7 @@ func TestSessionFromOpenToClose(t *testing.T) {
 		if err != nil || n != 2 {
 			t.Fatal(n, err)
 		}
-		want.Matched, want.Found = 2, true
+		want.Matched, want.Found, want.Heard = 2, true, want.Cut
 		check("matched")
 		wantFacts(t, d, 1, Matched, records[0], records[2])
 

@@ -397,6 +397,8 @@ func whyUnknown(e *store.Exposure) string {
 		return ""
 	case mode == client.ALearns.String():
 		return "in this mode only the advertiser may have learned it"
+	case e.Session.Found && e.Changed && (mode == client.MutualA.String() || mode == client.MutualP.String()):
+		return "the ledger changed meanwhile, and of who may no longer be matched nothing is kept"
 	case e.Session.Found && mode == client.MutualA.String():
 		return "the advertiser learned it first, and told the platform of others only"
 	case e.Session.Found:
