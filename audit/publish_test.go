@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -29,8 +30,9 @@ func TestPublishTakesTurns(t *testing.T) {
 	signer := signerNamed(t, origin, 1)
 	var all sync.WaitGroup
 	for n := 1; n <= 9; n++ {
+		grown := func(from int64) iter.Seq2[[]byte, error] { return upTo(max(n*500, int(from)+1))(from) }
 		all.Go(func() {
-			if _, err := Publish(context.Background(), dir, signer, AnyBytes, upTo(n*500)); err != nil {
+			if _, err := Publish(context.Background(), dir, signer, AnyBytes, grown); err != nil {
 				t.Error(err)
 			}
 		})
@@ -93,5 +95,40 @@ func TestPublishGoesOnAfterAFailure(t *testing.T) {
 	size, err := Publish(context.Background(), dir, signer, AnyBytes, upTo(entriesACheckpoint+5))
 	if err != nil || size != entriesACheckpoint+5 {
 		t.Errorf("size %d, %v", size, err)
+	}
+}
+
+// A log does not go on from a store that lacks its last entry, wherever tiles end.
+func TestPublishFromAnotherStore(t *testing.T) {
+	for _, size := range []int{1, 2, tileWidth, tileWidth + 1} {
+		dir := t.TempDir()
+		signer := signerNamed(t, origin, 1)
+		if _, err := Publish(context.Background(), dir, signer, AnyBytes, upTo(size)); err != nil {
+			t.Fatal(err)
+		}
+		before := mustRead(t, dir).Checkpoint().Bytes()
+		changed := func(from int64) iter.Seq2[[]byte, error] {
+			return func(yield func([]byte, error) bool) {
+				for e, err := range upTo(size + 3)(from) {
+					if !yield(append(e, "!"...), err) {
+						return
+					}
+				}
+			}
+		}
+		for what, c := range map[string]struct {
+			store func(int64) iter.Seq2[[]byte, error]
+			want  error
+		}{"an empty one": {upTo(0), ErrBehind}, "an older one": {upTo(size - 1), ErrBehind}, "one that went another way": {changed, ErrApart}, "the same": {upTo(size), nil}} {
+			if n, err := Publish(context.Background(), dir, signer, AnyBytes, c.store); !errors.Is(err, c.want) || n != int64(size) {
+				t.Errorf("%d entries, and the store is %s: size %d, %v", size, what, n, err)
+			}
+		}
+		if !bytes.Equal(mustRead(t, dir).Checkpoint().Bytes(), before) {
+			t.Errorf("%d entries: the log has changed", size)
+		}
+		if n, err := Publish(context.Background(), dir, signer, AnyBytes, upTo(size+3)); err != nil || n != int64(size+3) {
+			t.Errorf("%d entries, and the store goes on: size %d, %v", size, n, err)
+		}
 	}
 }

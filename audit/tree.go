@@ -102,6 +102,15 @@ func (t *Tree) bundle(from int64) ([][]byte, error) {
 	return entries, nil
 }
 
+// last returns the last entry of a tree that has one.
+func (t *Tree) last() ([]byte, error) {
+	entries, err := t.bundle(t.head.Size - 1)
+	if err != nil {
+		return nil, err
+	}
+	return entries[0], nil
+}
+
 // Prove returns the proof that the entry of the given index is in the log.
 func (t *Tree) Prove(index int64) (*Proof, error) {
 	if index < 0 || index >= t.head.Size {

@@ -70,16 +70,22 @@ func (b *Book) Signer() *audit.Signer { return b.public }
 // patience is how long a process waits for another one that publishes.
 const patience = 10 * time.Second
 
-// Publish brings the files of both logs up to the store.
+// Publish brings the files of both logs up to the store. No log goes on from a store
+// that lacks its last entry, such as an older copy of the one it was published from:
+// the error is audit.ErrBehind or audit.ErrApart then.
 func (b *Book) Publish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := b.keepKey(); err != nil {
 		return err
 	}
-	_, err1 := audit.Publish(ctx, b.PublicDir(), b.public, audit.PublicEvents, b.from(ctx, store.PublicLog))
-	_, err2 := audit.Publish(ctx, b.AccessDir(), b.access, audit.AccessEvents, b.from(ctx, store.AccessLog))
-	return errors.Join(err1, err2)
+	if _, err := audit.Publish(ctx, b.PublicDir(), b.public, audit.PublicEvents, b.from(ctx, store.PublicLog)); err != nil {
+		return fmt.Errorf("logbook: public log: %w", err)
+	}
+	if _, err := audit.Publish(ctx, b.AccessDir(), b.access, audit.AccessEvents, b.from(ctx, store.AccessLog)); err != nil {
+		return fmt.Errorf("logbook: access log: %w", err)
+	}
+	return nil
 }
 
 // keyName is the file of the key that both logs are signed with. An id is the hash

@@ -90,6 +90,7 @@ type Server struct {
 // New returns a server. It clears what a killed process left in Dir, and records
 // that its sessions ended. It reserves the store and Dir, until the store is closed:
 // while another server has one, the error is store.ErrReserved or ErrDirReserved.
+// A store that is older than its logs is refused with audit.ErrBehind or ErrApart.
 func New(c Config) (*Server, error) {
 	if c.Identity == nil || c.Store == nil || c.Dir == "" {
 		return nil, errors.New("server: Identity, Store and Dir are required")
@@ -134,6 +135,10 @@ func New(c Config) (*Server, error) {
 	s := &Server{c: c, door: newDoor(c.MaxSessions, c.SessionEvery)}
 	var err error
 	if s.book, err = logbook.Open(c.Logs, c.Identity, c.Store); err != nil {
+		return nil, err
+	}
+	// Before anything is recorded in a store that may be older than its logs.
+	if err := s.book.Publish(context.Background()); err != nil {
 		return nil, err
 	}
 	if s.shelf, err = epoch.Open(epoch.Config{Identity: c.Identity, Store: c.Store, Book: s.book, Dir: c.Dir, Grace: c.Grace, Log: c.Log}); err != nil {

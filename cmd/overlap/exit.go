@@ -112,6 +112,8 @@ func advice(err error) string {
 		return "correct --store, or make the database with: createdb NAME"
 	case errors.Is(err, store.ErrReserved):
 		return "stop that server first; a store has one at a time, and other commands may use it meanwhile"
+	case errors.Is(err, audit.ErrBehind), errors.Is(err, audit.ErrApart):
+		return "check --store and --dir; a log is never cut or begun anew, since others hold copies of it"
 	case errors.Is(err, store.ErrDirReserved):
 		return "stop that server first, or give this one a directory of its own with --dir"
 	}
