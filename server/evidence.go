@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/overlap-psi/overlap/audit"
-	"github.com/overlap-psi/overlap/dossier"
 	"github.com/overlap-psi/overlap/evidence"
 	"github.com/overlap-psi/overlap/inquiry"
 	"github.com/overlap-psi/overlap/internal/pending"
@@ -78,14 +77,22 @@ func (s *Server) lastReceipt(left store.Session) (*receipt.Receipt, error) {
 	return receipt.Parse(left.Receipt)
 }
 
-// end records how a session ended, with its event.
+// end records how a session ended, with its event, and with that which fixes what it
+// found. Before, that would tell who reads the log, as advertisers may, how long the
+// matches took, and so how many there are: the count that is released is sent later,
+// at a time that does not depend on them (PROTOCOL.md §8.5).
 func (s *Server) end(ctx context.Context, of store.Session, r *receipt.Receipt, outcome string) error {
 	public := "failed"
 	if outcome == outcomeComplete {
 		public = "complete"
 	}
+	var bodies []audit.Body
+	if len(of.Commitment) == len(audit.Hash{}) {
+		bodies = append(bodies, audit.Matched{SID: of.SID, Commitment: audit.Hash(of.Commitment)})
+	}
+	bodies = append(bodies, audit.Session{SID: of.SID, Record: r.RecordHash(), Outcome: public, Partner: of.Peer, Mode: of.Mode})
 	now := time.Now()
-	entries, err := logbook.Entries(now, audit.Session{SID: of.SID, Record: r.RecordHash(), Outcome: public, Partner: of.Peer, Mode: of.Mode})
+	entries, err := logbook.Entries(now, bodies...)
 	if err != nil {
 		return err
 	}
@@ -219,9 +226,4 @@ func (r *run) snapshotEvent() ([]store.Entry, error) {
 	return logbook.Entries(time.Now(), audit.Snapshot{
 		SID: r.session.SID(), ConsentRoot: audit.Hash(r.snapshot.Root()), ConsentSize: r.snapshot.Size(), Policy: r.partner.Policy.Hash(),
 	})
-}
-
-// matchedEvent fixes the matches in the log, as soon as they are known.
-func matchedEvent(sid [32]byte, c *dossier.Commitment) ([]store.Entry, error) {
-	return logbook.Entries(time.Now(), audit.Matched{SID: sid, Commitment: c.Sum()})
 }

@@ -117,11 +117,14 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 	if s.Mode().Claims() {
 		return r.claim(ctx, dossier.NewCommitment(*seed))
 	}
-	accounts, err := r.fillAudience(ctx, dossier.NewCommitment(*seed))
+	// A session whose time is over meanwhile is on record with what it found like any
+	// other: whether it was would say how long that took.
+	whole := context.WithoutCancel(ctx)
+	accounts, err := r.fillAudience(whole, dossier.NewCommitment(*seed))
 	if err != nil {
 		return err
 	}
-	body, err := r.draw(ctx, accounts)
+	body, err := r.draw(whole, accounts)
 	if err != nil {
 		return err
 	}
@@ -233,7 +236,7 @@ func (r *run) fillAudience(ctx context.Context, c *dossier.Commitment) (accounts
 }
 
 // putAudience stores the accounts of the matched leaves, and returns how many
-// there are.
+// there are. What fixes the matches goes into the log with the session's end.
 func (r *run) putAudience(ctx context.Context, matches *table.Matches, c *dossier.Commitment) (accounts uint64, err error) {
 	leaves := r.snapshot.Cursor()
 	found := func(yield func(store.Match, error) bool) {
@@ -245,7 +248,7 @@ func (r *run) putAudience(ctx context.Context, matches *table.Matches, c *dossie
 			}
 		}
 	}
-	return r.s.c.Store.PutMatches(ctx, r.session.SID(), r.session.Audience(), found, func(store.Result) ([]store.Entry, error) { return matchedEvent(r.session.SID(), c) })
+	return r.s.c.Store.PutMatches(ctx, r.session.SID(), r.session.Audience(), found, c.Sum)
 }
 
 // keepAndCharge is what happens before SEAL leaves: what the session can be audited
@@ -306,8 +309,11 @@ func (r *run) keep(failure error) {
 	if err := r.evidence.Close(); err != nil {
 		r.log.Error("what was kept of a session that was not sealed could not be removed", "sid", r.sidText(), "error", err)
 	}
-	of := store.Session{SID: r.session.SID(), Peer: r.advertiser.ID, Mode: r.session.Mode().String()}
-	if err := r.s.end(ctx, of, r.signed(), outcome(failure)); err != nil {
+	of, err := r.s.c.Store.Session(ctx, r.session.SID())
+	if err == nil {
+		err = r.s.end(ctx, of, r.signed(), outcome(failure))
+	}
+	if err != nil {
 		r.log.Error("session not recorded", "sid", r.sidText(), "error", err)
 		return
 	}

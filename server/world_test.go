@@ -436,7 +436,7 @@ func accountsOf(first, end int) (list []string) {
 func agreed(t testing.TB, lines ...string) *policy.Policy {
 	t.Helper()
 	document := policy.Default().Bytes()
-	for _, line := range append(lines, "release_step = 1") {
+	for _, line := range append([]string{"release_step = 1"}, lines...) {
 		name, _, _ := strings.Cut(line, " ")
 		old := regexp.MustCompile(`(?m)^` + name + ` += .*$`)
 		if len(old.FindAll(document, -1)) != 1 {

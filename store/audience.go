@@ -32,46 +32,38 @@ func (Match) Format(f fmt.State, _ rune) { fmt.Fprint(f, "REDACTED") }
 // LogValue keeps the match out of structured logs.
 func (Match) LogValue() slog.Value { return slog.StringValue("REDACTED") }
 
-// Result is what a session found.
-type Result struct {
-	Accounts uint64   // distinct
-	Facts    *Numbers // that they were asked about on
-}
-
 // PutMatches makes the accounts of the matches, which may repeat, the audience of
 // the session's partner and name, and returns how many distinct accounts there
 // are. The audience of before, if there is one, is gone with the same stroke, which
-// also records which facts matched and the entries of that, and may be made once a
-// session. So no result is seen without its record. The entries may be nil.
+// also records which facts matched, and may be made once a session. So no result is
+// seen without its record.
+//
+// The commitment, if it is not nil, is asked for once the sequence has run. It fixes
+// the matches, and is kept for the session's end (Session.Commitment), when it is to
+// be in the log: an entry that came with the matches would tell how long they took.
 //
 // Matches take a bit for each number of the parts of the ledger that they touch, in
 // memory and in the store; no lock is held while the sequence runs. Of two sessions
 // for one audience the one opened later wins, and the other fails with ErrReplaced if
 // it comes after it. Accounts that are erased meanwhile are not in the audience, and
 // are counted as erased.
-func (d *DB) PutMatches(ctx context.Context, sid [32]byte, name string, matches iter.Seq2[Match, error], entries func(Result) ([]Entry, error)) (accounts uint64, err error) {
+func (d *DB) PutMatches(ctx context.Context, sid [32]byte, name string, matches iter.Seq2[Match, error], commitment func() [32]byte) (accounts uint64, err error) {
 	found, err := d.gather(ctx, matches)
 	if err != nil {
 		return 0, err
 	}
 	err = d.update(ctx, "filling an audience", func(tx *sql.Tx) error {
-		if err := found.put(ctx, tx, sid, name); err != nil {
+		if err := found.put(ctx, tx, sid, name); err != nil || commitment == nil {
 			return err
 		}
-		accounts = found.accounts.Len()
-		if entries == nil {
-			return nil
-		}
-		list, err := entries(Result{accounts, &found.facts})
-		if err != nil {
-			return fmt.Errorf("the entries of it: %w", err)
-		}
-		return putEntries(ctx, tx, list)
+		sum := commitment()
+		_, err := tx.ExecContext(ctx, `UPDATE sessions SET commitment = ? WHERE sid = ?`, sum[:], sid[:])
+		return err
 	})
 	if err != nil {
 		return 0, err
 	}
-	return accounts, nil
+	return found.accounts.Len(), nil
 }
 
 // found is what a session found: accounts, and facts that they were asked about on.

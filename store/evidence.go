@@ -28,13 +28,15 @@ type Session struct {
 
 	Receipt []byte // signed bodies and signatures, in the caller's encoding
 
-	Matched uint64    // distinct accounts; 0 also if there is no result
-	Found   bool      // there is a result, if only that nobody matched
-	Heard   uint64    // the last number that the ledger had given when the result was stored; 0: not known
-	Ended   time.Time // zero while it is open
-	Outcome string    // in the caller's words, such as "complete"; "open" while it is
-	Digests []byte    // of what travelled, in the caller's encoding
-	Expired bool      // its secrets and manifests are gone: Expire
+	Matched uint64 // distinct accounts; 0 also if there is no result
+	Found   bool   // there is a result, if only that nobody matched
+	Heard   uint64 // the last number that the ledger had given when the result was stored; 0: not known
+	// Commitment is what fixed the matches; nil if nothing did.
+	Commitment []byte
+	Ended      time.Time // zero while it is open
+	Outcome    string    // in the caller's words, such as "complete"; "open" while it is
+	Digests    []byte    // of what travelled, in the caller's encoding
+	Expired    bool      // its secrets and manifests are gone: Expire
 }
 
 // Secrets open what a session committed to: any leaf of its consent tree, with the
@@ -235,14 +237,14 @@ func (d *DB) Sessions(ctx context.Context) iter.Seq2[Session, error] {
 	return each(ctx, d.read, "reading sessions", scanSession, `SELECT `+sessionColumns+` FROM sessions ORDER BY started, sid`)
 }
 
-const sessionColumns = `sid, peer, audience, mode, policy, started, cut_at, cut, root, leaves, q_hat, n_hat, matched, ended, outcome, receipt, digests, snapshot_id IS NULL, heard`
+const sessionColumns = `sid, peer, audience, mode, policy, started, cut_at, cut, root, leaves, q_hat, n_hat, matched, heard, commitment, ended, outcome, receipt, digests, snapshot_id IS NULL`
 
 func scanSession(row scanner) (s Session, err error) {
 	var sid, peer, policy, root []byte
 	var started, cutAt int64
 	var matched, ended, heard sql.NullInt64
 	if err := row.Scan(&sid, &peer, &s.Audience, &s.Mode, &policy, &started, &cutAt, &s.Cut, &root, &s.Leaves, &s.QHat, &s.NHat,
-		&matched, &ended, &s.Outcome, &s.Receipt, &s.Digests, &s.Expired, &heard); err != nil {
+		&matched, &heard, &s.Commitment, &ended, &s.Outcome, &s.Receipt, &s.Digests, &s.Expired); err != nil {
 		return Session{}, err
 	}
 	s.Started, s.CutAt, s.Matched = fromMicros(started), fromMicros(cutAt), uint64(matched.Int64)

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ func callEvidence(ctx context.Context, d *DB) map[string]error {
 	errs["View"] = err
 	s.SID, s.Peer, s.Audience, s.Outcome = id(3), id(1), planted[1], planted[4]
 	errs["OpenSession"] = d.OpenSession(ctx, s, Secrets{id(7), id(8)}, factsOf(records...), entry)
-	_, errs["PutMatches"] = d.PutMatches(ctx, id(3), planted[1], matchesOf(records...), func(Result) ([]Entry, error) { return []Entry{entry}, nil })
+	_, errs["PutMatches"] = d.PutMatches(ctx, id(3), planted[1], matchesOf(records...), func() [32]byte { return id(9) })
 	_, errs["Secrets"] = d.Secrets(ctx, id(3))
 	_, errs["Manifest"] = d.Manifest(ctx, id(3), Exposed)
 	_, errs["Affected"] = d.Affected(ctx, Query{Grade: Exposed})
@@ -135,13 +136,21 @@ func TestSessionFromOpenToClose(t *testing.T) {
 		if _, err := d.Manifest(t.Context(), id(1), Matched); !errors.Is(err, ErrNotFound) {
 			t.Errorf("a result before there is one: %v", err)
 		}
-		n, err := d.PutMatches(t.Context(), id(1), "spring", matchesOf(records[0], records[2], records[0]), func(r Result) ([]Entry, error) {
-			return []Entry{note(fmt.Sprint(r.Accounts, r.Facts.Len()))}, nil
+		var read atomic.Bool
+		n, err := d.PutMatches(t.Context(), id(1), "spring", func(yield func(Match, error) bool) {
+			matchesOf(records[0], records[2], records[0])(yield)
+			read.Store(true)
+		}, func() [32]byte {
+			if !read.Load() {
+				t.Error("the commitment is asked for before the matches are read")
+			}
+			return id(77)
 		})
 		if err != nil || n != 2 {
 			t.Fatal(n, err)
 		}
-		want.Matched, want.Found, want.Heard = 2, true, want.Cut
+		sum := id(77)
+		want.Matched, want.Found, want.Heard, want.Commitment = 2, true, want.Cut, sum[:]
 		check("matched")
 		wantFacts(t, d, 1, Matched, records[0], records[2])
 
@@ -158,7 +167,7 @@ func TestSessionFromOpenToClose(t *testing.T) {
 		if err := d.CloseSession(t.Context(), id(2), end, note("none")); !errors.Is(err, ErrNotFound) {
 			t.Errorf("no session: %v", err)
 		}
-		if got := bodies(t, d, PublicLog); !slices.Equal(got, []string{"opened", "2 2", "closed"}) {
+		if got := bodies(t, d, PublicLog); !slices.Equal(got, []string{"opened", "closed"}) {
 			t.Errorf("%q", got)
 		}
 		if got := bodies(t, d, AccessLog); !slices.Equal(got, []string{"a look"}) {
@@ -240,28 +249,24 @@ func TestPutMatchesRefuses(t *testing.T) {
 		left := func(what string) {
 			t.Helper()
 			var n int
-			if err := d.read.QueryRow(`SELECT (SELECT COUNT(*) FROM audiences) + (SELECT COUNT(*) FROM members) + (SELECT COUNT(*) FROM manifests WHERE grade = 2)`).Scan(&n); err != nil || n != 0 {
+			if err := d.read.QueryRow(`SELECT (SELECT COUNT(*) FROM audiences) + (SELECT COUNT(*) FROM members) + (SELECT COUNT(*) FROM manifests WHERE grade = 2) + (SELECT COUNT(commitment) FROM sessions)`).Scan(&n); err != nil || n != 0 {
 				t.Errorf("%s: leaves %d rows (%v)", what, n, err)
 			}
 		}
 		i := slices.IndexFunc(all, func(r consent.Record) bool { return !slices.Contains(factNumbers(records), r.Fact) })
 		far := all[i]
 		far.Fact += 5 * chunkLen
-		failure := errors.New("no entries")
 		for name, test := range map[string]struct {
 			sid     byte
 			matches []consent.Record
-			entries func(Result) ([]Entry, error)
 			want    error
 		}{
-			"no session":          {8, records, nil, errSession},
-			"a fact it lacks":     {1, all, nil, errEligible},
-			"a fact far off":      {1, []consent.Record{far}, nil, errEligible},
-			"a handle of nobody":  {1, []consent.Record{{Account: consent.Handle(id(9)), Fact: records[0].Fact}}, nil, errHandle},
-			"failing entries":     {1, records, func(Result) ([]Entry, error) { return nil, failure }, failure},
-			"an entry for no log": {1, records, func(Result) ([]Entry, error) { return []Entry{{Log: 9}}, nil }, errLog},
+			"no session":         {8, records, errSession},
+			"a fact it lacks":    {1, all, errEligible},
+			"a fact far off":     {1, []consent.Record{far}, errEligible},
+			"a handle of nobody": {1, []consent.Record{{Account: consent.Handle(id(9)), Fact: records[0].Fact}}, errHandle},
 		} {
-			if _, err := d.PutMatches(t.Context(), id(test.sid), "spring", matchesOf(test.matches...), test.entries); !errors.Is(err, test.want) {
+			if _, err := d.PutMatches(t.Context(), id(test.sid), "spring", matchesOf(test.matches...), func() [32]byte { return id(9) }); !errors.Is(err, test.want) {
 				t.Errorf("%s: %v", name, err)
 			}
 			left(name)

@@ -1,0 +1,98 @@
+package server_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/overlap-psi/overlap/audit"
+	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
+	"github.com/overlap-psi/overlap/psi"
+	"github.com/overlap-psi/overlap/store"
+)
+
+// The log says that a session found something, and that it ended, when its count was
+// due and not before, whatever became of the advertiser meanwhile: who reads the log
+// would learn how long the matches took, and so how many there are.
+func TestLogWaitsForTheRelease(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		more  []string
+		late  time.Duration  // how long the table takes
+		then  func(w *world) // when it is there
+		fails bool
+	}{
+		"an honest advertiser": {},
+		"one that hangs up": {then: func(w *world) {
+			w.shop.away(true)
+			w.shop.hangUp()
+		}, fails: true},
+		"one whose time is over": {more: []string{"session_seconds = 60"}, late: 50 * time.Second, fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, agreed(t, append(c.more, "release_step = 60")...), members(20), func(t *testing.T, w *world) {
+				var table time.Time
+				late, then := at(sending, psi.FrameTable, func(*ampsiv1.Frame) {
+					time.Sleep(c.late)
+					table = time.Now()
+				}), at(sent, psi.FrameTable, func(*ampsiv1.Frame) {
+					if c.then != nil {
+						time.AfterFunc(time.Second, func() { c.then(w) })
+					}
+				})
+				w.shop.on = func(m moment, f *ampsiv1.Frame) {
+					late(m, f)
+					then(m, f)
+				}
+				seen := map[string]time.Time{}
+				over := make(chan struct{})
+				go func() {
+					for {
+						for e, err := range w.db.Entries(t.Context(), store.PublicLog, 0) {
+							must(t, err)
+							event, err := audit.ParseEvent(e.Body)
+							must(t, err)
+							switch event.Body.(type) {
+							case audit.Matched:
+								note(seen, "matched")
+							case audit.Session:
+								note(seen, "ended")
+							}
+						}
+						select {
+						case <-over:
+							return
+						case <-time.After(time.Second):
+						}
+					}
+				}()
+				_, err := w.shop.match("spring", people(0, 10)...)
+				time.Sleep(15 * time.Minute)
+				close(over)
+				synctest.Wait()
+				if (err != nil) != c.fails {
+					t.Errorf("the advertiser has %v", err)
+				}
+				if len(seen) != 2 {
+					t.Fatalf("the log has %v", seen)
+				}
+				for what, when := range seen {
+					if when.Sub(table) < time.Minute {
+						t.Errorf("%s is in the log %v after the table", what, when.Sub(table))
+					}
+				}
+				if got := w.accounts(w.shop, "spring"); !slices.Equal(got, accountsOf(0, 10)) {
+					t.Errorf("the audience is %v", got)
+				}
+			})
+		})
+	}
+}
+
+func note(seen map[string]time.Time, what string) {
+	if seen[what].IsZero() {
+		seen[what] = time.Now()
+	}
+}
