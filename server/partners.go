@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/overlap-psi/overlap/identity"
 	"github.com/overlap-psi/overlap/policy"
@@ -75,7 +76,7 @@ func LoadPartners(path string) ([]Partner, error) {
 func where(text []byte, read int64, err error) string {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
-	what := err.Error()
+	what := strings.TrimPrefix(err.Error(), "json: ")
 	switch {
 	case errors.As(err, &syntax):
 		read = syntax.Offset
@@ -105,14 +106,17 @@ func CheckSigned(partners []Partner, platform identity.ID) error {
 
 // byID indexes the partners, with the default policy where none is named.
 func byID(partners []Partner) (map[identity.ID]*Partner, error) {
-	m := make(map[identity.ID]*Partner, len(partners))
+	m, names := make(map[identity.ID]*Partner, len(partners)), make(map[string]bool, len(partners))
 	for i, p := range partners {
 		switch {
 		case p.Name == "" || p.ID == identity.ID{}:
 			return nil, fmt.Errorf("server: partner %d needs a name and an id", i+1)
 		case m[p.ID] != nil:
 			return nil, fmt.Errorf("server: partner %d has the id of another one", i+1)
+		case names[p.Name]: // logs and metrics would not tell the two apart
+			return nil, fmt.Errorf("server: partner %d has the name of another one", i+1)
 		}
+		names[p.Name] = true
 		if p.Policy == nil {
 			p.Policy = policy.Default()
 		}
