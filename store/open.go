@@ -18,6 +18,9 @@ import (
 
 // Errors of Open, by which a caller knows what to do.
 var (
+	// ErrURL says that a URL names no store. It is without the URL, which may hold a
+	// password.
+	ErrURL = errors.New("store: the URL of the store can't be read: write sqlite:PATH or postgres://USER@HOST/DATABASE")
 	// ErrForeign says that what is there is no store: another kind of file, or
 	// another program's database. Nothing of it was changed.
 	ErrForeign = errors.New("store: not a store of this program")

@@ -17,8 +17,6 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-var errPostgresURL = errors.New("store: postgres: the URL can't be read") // nor shown: it may hold a password
-
 // postgres is PostgreSQL from version 11 on. Writers take turns over all
 // processes, as they do over SQLite's one file: each transaction takes the lock
 // first and reads what is committed when it has it. So there is one order of them,
@@ -65,7 +63,7 @@ var (
 func openPostgres(ctx context.Context, url string) (*DB, error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
-		return nil, errPostgresURL
+		return nil, ErrURL
 	}
 	connector := func(settings map[string]string) *numberingConnector {
 		c := config.Copy()

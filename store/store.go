@@ -107,10 +107,8 @@ func Open(ctx context.Context, url string) (*DB, error) {
 	case "postgres", "postgresql":
 		return openPostgres(ctx, url)
 	}
-	return nil, errURL // without the URL, which may hold a password
+	return nil, ErrURL
 }
-
-var errURL = errors.New("store: unknown kind of store; supported: sqlite:PATH and postgres://…")
 
 // newDB returns a store over two pools of connections, with its schema prepared.
 // Readers have no limit: with one, they could all hold a stream and wait for

@@ -98,6 +98,8 @@ func advice(err error) string {
 		return peerHints[uint8(peer.Code)]
 	case errors.Is(err, policy.ErrOther):
 		return "the policy was changed after it was signed; if both companies agree to the change, remove the .sig file and sign again"
+	case errors.Is(err, store.ErrURL):
+		return "in a PostgreSQL URL the port is a number and sslmode one of PostgreSQL's; what it leaves out is taken from PGPORT, PGSSLMODE and so on, which have to be right too"
 	case errors.Is(err, store.ErrForeign):
 		return "correct --store: sqlite:PATH names the store's own file, which `overlap ledger import` makes if there is none"
 	case errors.Is(err, store.ErrNewer):
@@ -128,7 +130,7 @@ type refusedError struct{ error }
 func exitStatus(err error) int {
 	var usage usageError
 	var header *audience.HeaderError
-	if errors.As(err, &usage) || errors.As(err, &header) && header.Problem <= audience.UnknownColumn { // of --column
+	if errors.As(err, &usage) || errors.Is(err, store.ErrURL) || errors.As(err, &header) && header.Problem <= audience.UnknownColumn { // of --column
 		return exitUsage
 	}
 	var refused refusedError
