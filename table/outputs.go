@@ -121,7 +121,7 @@ func (s *Outputs) Sorted(ctx context.Context, positions iter.Seq[uint64], n int)
 	}
 }
 
-// byToken returns the outputs at the positions as Queries.
+// byToken returns the outputs at the positions as Queries, without pads.
 func (s *Outputs) byToken(ctx context.Context, positions iter.Seq[uint64]) (*Queries, error) {
 	q, err := NewQueries(s.o)
 	if err != nil {
@@ -132,7 +132,7 @@ func (s *Outputs) byToken(ctx context.Context, positions iter.Seq[uint64]) (*Que
 		if err == nil {
 			err = ctx.Err()
 		}
-		if err == nil {
+		if err == nil && !out.IsZero() {
 			err = q.Add([]psi.Output{out}, position)
 		}
 		if err != nil {

@@ -3,6 +3,7 @@ package table
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,8 +19,9 @@ type Queries struct {
 	redacted
 	o    Options
 	p    *partition
-	size uint64 // one above the highest position
-	in   []byte // a bucket as it came
+	size uint64    // one above the highest position
+	pad  psi.Token // but for its first byte what stands for a pad; nobody knows it
+	in   []byte    // a bucket as it came
 }
 
 // NewQueries returns an empty set.
@@ -28,25 +30,36 @@ func NewQueries(o Options) (*Queries, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Queries{o: o, p: newPartition(&o, false)}, nil
+	q := &Queries{o: o, p: newPartition(&o, false)}
+	rand.Read(q.pad[:])
+	return q, nil
 }
 
 // Add adds the outputs of the positions from first on. A zero Output, a pad's,
 // takes a position and never matches. Equal outputs stay apart: an identifier
 // of two accounts is asked twice (PROTOCOL.md §3).
+//
+// It is called between an answer and the next question, so it does the same for a
+// pad as for any other: the peer would learn how many there are.
 func (q *Queries) Add(outs []psi.Output, first uint64) error {
 	for i := range outs {
-		if outs[i].IsZero() {
-			continue
-		}
+		position := first + uint64(i)
 		token := outs[i].Token(q.o.TokenLen)
-		if err := addRecord(q.p, &token, first+uint64(i)); err != nil {
+		if outs[i].IsZero() {
+			token = q.pad // at least 80 bits, which no entry has but by guessing
+			token[0] = byte(position * scatter >> 56)
+		}
+		if err := addRecord(q.p, &token, position); err != nil {
 			return err
 		}
 	}
 	q.size = max(q.size, first+uint64(len(outs)))
 	return nil
 }
+
+// scatter spreads pads over the buckets in no order that a processor foresees, as
+// tokens are (Fibonacci hashing, Knuth, TAOCP 6.4).
+const scatter = 0x9e3779b97f4a7c15
 
 // addRecord adds token ‖ I2OSP(tail, 8).
 func addRecord(p *partition, token *psi.Token, tail uint64) error {
