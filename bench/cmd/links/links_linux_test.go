@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,10 @@ func TestShare(t *testing.T) {
 	r.processors = 9 * time.Second
 	if got := r.share(r.alone()); got != 0.9 {
 		t.Errorf("where processors are slower it has reached %v", got)
+	}
+	r.own = time.Duration(runtime.NumCPU()) * 500 * time.Millisecond
+	if got := r.alongside(r.alone()); got != 0.95 {
+		t.Errorf("but for what the wire takes of them it has reached %v", got)
 	}
 	for _, line := range []string{r.row(), (&result{}).row()} {
 		if strings.Count(line, "|") != strings.Count(strings.Split(header, "\n")[4], "|") {
