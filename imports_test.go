@@ -40,6 +40,7 @@ var rows = []row{
 	{pkg: "internal/required"},     // for tests
 	{pkg: "internal/guardpage"},    // for tests
 	{pkg: "internal/sheet"},
+	{pkg: "internal/sentence"},
 	{pkg: "identifier"},
 	{pkg: "identity", imports: []string{"internal/edkey", "internal/pending"}},
 	{pkg: "release"},
@@ -57,16 +58,16 @@ var rows = []row{
 	{pkg: "store", imports: []string{"consent", "identifier", "internal/pending"}},
 	{pkg: "receipt", imports: []string{"identity", "proto/ampsi/v1/body", "psi"}},
 	{pkg: "evidence", imports: []string{"consent", "identity", "internal/merkle", "internal/pending", "policy", "proto/overlap", "psi", "receipt"}},
-	{pkg: "dossier", imports: []string{"audit", "consent", "evidence", "identity", "policy", "psi", "receipt"}},
+	{pkg: "dossier", imports: []string{"audit", "consent", "evidence", "identity", "internal/sentence", "policy", "psi", "receipt"}},
 	{pkg: "logbook", imports: []string{"audit", "identity", "store"}},
-	{pkg: "inquiry", imports: []string{"audit", "consent", "dossier", "evidence", "identity", "internal/merkle", "logbook", "policy", "psi", "receipt", "store"}},
+	{pkg: "inquiry", imports: []string{"audit", "consent", "dossier", "evidence", "identity", "internal/merkle", "internal/sentence", "logbook", "policy", "psi", "receipt", "store"}},
 	{pkg: "session", imports: []string{"identity", "policy", "proto", "psi", "receipt", "release", "table"}},
 	{pkg: "publication", imports: []string{"audit", "identity", "internal/pending", "policy", "proto/ampsi/v1/body", "psi", "receipt", "session", "table"}},
 	{pkg: "epoch", imports: []string{"audit", "consent", "identity", "internal/pending", "logbook", "policy", "psi", "publication", "session", "store", "table"}},
 	{pkg: "server", imports: []string{"audit", "consent", "dossier", "epoch", "evidence", "identity", "inquiry", "internal/pending", "logbook", "policy", "proto", "psi", "publication", "receipt", "release", "session", "store", "table"}},
 	{pkg: "client", imports: []string{"audience", "audit", "consent", "identifier", "identity", "policy", "proto", "psi", "publication", "release", "session", "table"}},
 	{pkg: "bench", tree: true, imports: []string{"internal/ristretto", "identifier", "consent", "psi", "table"}},
-	{pkg: "cmd", tree: true, imports: []string{"internal/merkle", "internal/pending", "internal/sheet", "identifier", "identity", "release", "audit", "consent",
+	{pkg: "cmd", tree: true, imports: []string{"internal/merkle", "internal/pending", "internal/sentence", "internal/sheet", "identifier", "identity", "release", "audit", "consent",
 		"consent/signal", "policy", "audience", "ledger", "store", "receipt", "evidence", "dossier", "logbook", "inquiry", "session", "publication", "epoch", "server", "client"}},
 }
 

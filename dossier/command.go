@@ -10,6 +10,7 @@ import (
 
 	"github.com/overlap-psi/overlap/evidence"
 	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/internal/sentence"
 )
 
 const usage = `usage: overlap-verify --platform ID [--advertiser ID]… [--checkpoint FILE]… [--challenge FILE]… [--json] FILE
@@ -18,6 +19,10 @@ Checks an evidence file. ID is what the company gave you, 64 hexadecimal digits.
 With --advertiser, no session with another advertiser passes. A checkpoint is an
 older one of the platform's log, that you or somebody you trust has kept. A
 challenge is one that you drew: the platform has to have answered that one.
+
+Exit status: 0 everything checked is as it should be; 1 something is not; 2 nothing
+was checked: wrong usage, or a file that can't be read or is not an evidence file of
+that platform.
 `
 
 // Command is the program overlap-verify: it checks the file that the arguments
@@ -29,12 +34,12 @@ func Command(args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "overlap-verify: error: %v\n%s", err, usage)
+		fmt.Fprintf(stderr, "overlap-verify: error: %s\n%s", sentence.Of(err), usage)
 		return 2
 	}
 	report, err := verifyFile(file, trust)
 	if err != nil {
-		fmt.Fprintf(stderr, "overlap-verify: error: %v\n", err)
+		fmt.Fprintf(stderr, "overlap-verify: error: %s\n", sentence.Of(err))
 		return 2
 	}
 	if asJSON {
@@ -43,7 +48,7 @@ func Command(args []string, stdout, stderr io.Writer) int {
 		err = show(stdout, report)
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "overlap-verify: error: %v\n", err)
+		fmt.Fprintf(stderr, "overlap-verify: error: %s\n", sentence.Of(err))
 		return 2
 	}
 	if report.Err() != nil {
@@ -100,7 +105,11 @@ func verifyFile(name string, trust *Trust) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Verify(f, about.Size(), trust)
+	report, err := Verify(f, about.Size(), trust)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return report, nil
 }
 
 // show prints a report for people. A bufio.Writer is not worth it.

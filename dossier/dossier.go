@@ -154,4 +154,4 @@ type Person struct {
 // otherwise be tried out.
 var affectedColumns = []string{"account", "handle", "session", "grade", "kind", "purpose", "basis", "notice", "surface", "reference", "source", "collected_at", "ledger_line", "position"}
 
-var errDossier = errors.New("dossier: not a dossier of this version")
+var errDossier = errors.New("dossier: not an evidence file of this version")

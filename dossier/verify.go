@@ -20,6 +20,7 @@ import (
 	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/evidence"
 	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/internal/sentence"
 	"github.com/overlap-psi/overlap/policy"
 )
 
@@ -125,7 +126,7 @@ type erasure struct {
 func (v *verifier) check(what string, f func() error) {
 	c := Check{What: what}
 	if err := f(); err != nil {
-		c.Problem = err.Error()
+		c.Problem = sentence.Of(err)
 	}
 	v.report.Checks = append(v.report.Checks, c)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/overlap-psi/overlap/dossier"
 	"github.com/overlap-psi/overlap/evidence"
 	"github.com/overlap-psi/overlap/internal/merkle"
+	"github.com/overlap-psi/overlap/internal/sentence"
 	"github.com/overlap-psi/overlap/receipt"
 	"github.com/overlap-psi/overlap/store"
 )
@@ -57,7 +58,7 @@ func (p *Platform) Check(ctx context.Context) (*SelfCheck, error) {
 	folder := os.DirFS(p.Book.PublicDir())
 	report, err := audit.Verify(folder, audit.Expect{Log: key, Content: audit.PublicEvents})
 	if err != nil {
-		c.Problems = append(c.Problems, Problem{What: err.Error()})
+		c.Problems = append(c.Problems, Problem{What: sentence.Of(err)})
 		return c, nil
 	}
 	c.Entries = report.Size

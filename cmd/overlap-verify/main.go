@@ -5,7 +5,8 @@
 //	overlap-verify --platform 9f2c… evidence.zip
 //
 // Exit status: 0 everything checked is as it should be, 1 something is not,
-// 2 wrong usage or not an evidence file of that platform.
+// 2 nothing was checked: wrong usage, or a file that can't be read or is not an
+// evidence file of that platform.
 package main
 
 import (

@@ -12,12 +12,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"regexp"
 	"runtime/debug"
-	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/overlap-psi/overlap/internal/sentence"
 )
 
 // Exit statuses. They are part of the interface.
@@ -144,16 +144,10 @@ func report(err error) int {
 	return exitStatus(err)
 }
 
-// packages are the names that errors of this module begin with, which say
-// something to whoever reads its code.
-var packages = regexp.MustCompile(`(^|: )(?:(?:audience|audit|client|consent|dossier|epoch|evidence|identifier|identity|inquiry|ledger|logbook|policy|psi|publication|receipt|release|server|session|sheet|signal|store|table): )+`)
-
-// plain is an error as a person reads it: in one line, without the packages it has
-// come through.
+// plain is an error as a person reads it.
 func plain(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return "interrupted"
 	}
-	text := strings.Join(strings.Fields(err.Error()), " ")
-	return packages.ReplaceAllString(text, "$1")
+	return sentence.Of(err)
 }
