@@ -16,20 +16,23 @@ type consentCommand struct {
 	Decode consentDecode `cmd:"" help:"Say what TCF, GPP and US Privacy strings mean for a match, one JSON object a line."`
 }
 
-// termsFlags say what a TCF string is asked. The command sets what no vendor and
-// no purposes mean for it.
-type termsFlags struct {
-	Vendor   int   `help:"The platform's id in IAB Europe's Global Vendor List. ${no_vendor}"`
+// vendorFlag and purposesFlag say what a TCF string is asked. The command sets what
+// no vendor and no purposes mean for it, each in the one `set` that a tag has.
+type vendorFlag struct {
+	Vendor int `help:"The platform's id in IAB Europe's Global Vendor List. ${no_vendor}"`
+}
+
+type purposesFlag struct {
 	Purposes []int `placeholder:"3,4" help:"The TCF purposes that need consent. ${no_purposes}"`
 }
 
 // override puts what the flags say in place of a policy's terms.
-func (f termsFlags) override(t *signal.Terms) error {
-	if f.Vendor != 0 {
-		t.Vendor = f.Vendor
+func override(t *signal.Terms, v vendorFlag, p purposesFlag) error {
+	if v.Vendor != 0 {
+		t.Vendor = v.Vendor
 	}
-	if f.Purposes != nil {
-		t.Purposes = f.Purposes
+	if p.Purposes != nil {
+		t.Purposes = p.Purposes
 	}
 	if err := t.Check(); err != nil {
 		return usageError{err}
@@ -38,9 +41,9 @@ func (f termsFlags) override(t *signal.Terms) error {
 }
 
 type consentDecode struct {
-	//lint:ignore SA5008 kong reads every tag of that name
-	termsFlags `set:"no_vendor=Without it a TCF string is UNKNOWN." set:"no_purposes=Default: 3,4."`
-	File       string `arg:"" optional:"" default:"-" help:"File with one string a line; - is standard input."`
+	vendorFlag   `set:"no_vendor=Without it a TCF string is UNKNOWN."`
+	purposesFlag `set:"no_purposes=Default: 3,4."`
+	File         string `arg:"" optional:"" default:"-" help:"File with one string a line; - is standard input."`
 }
 
 // decoded is one line of output.
@@ -53,7 +56,7 @@ type decoded struct {
 
 func (c *consentDecode) Run() error {
 	var terms signal.Terms
-	if err := c.override(&terms); err != nil {
+	if err := override(&terms, c.vendorFlag, c.purposesFlag); err != nil {
 		return err
 	}
 	in, closeFile, err := openText(c.File)

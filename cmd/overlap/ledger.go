@@ -58,13 +58,13 @@ func (f storeFlag) create(ctx context.Context) (*store.DB, error) { return store
 
 type ledgerImport struct {
 	storeFlag
-	//lint:ignore SA5008 kong reads every tag of that name
-	termsFlags `set:"no_vendor=Without it no TCF string can be judged, and a granted line that has one is recorded as denied where it counts." set:"no_purposes=Default: 3,4."`
-	File       string            `arg:"" help:"CSV or TSV, plain, gzip or zstd, with the columns account_id,kind,value,purpose,status,jurisdiction,collected_at and what else is known: source,ads_switch,basis,notice,surface,reference,tc_string,gpp_string,gpp_sid,us_privacy,gpc,opt_out,label; - is standard input."`
-	Region     country           `help:"Country of phone numbers written without one, such as US or FR."`
-	Column     map[string]string `placeholder:"NAME=FIELD" help:"What a column is, where its header does not say: the name or the number of the column, and one of those above, or ignore. May be repeated."`
-	Profile    []string          `default:"email.uid2-1,phone.e164-1" help:"How values are normalised, and how hashed ones were; several profiles of a kind make a value matchable under each."`
-	JSON       bool              `help:"Report as JSON."`
+	vendorFlag   `set:"no_vendor=Without it no TCF string can be judged, and a granted line that has one is recorded as denied where it counts."`
+	purposesFlag `set:"no_purposes=Default: 3,4."`
+	File         string            `arg:"" help:"CSV or TSV, plain, gzip or zstd, with the columns account_id,kind,value,purpose,status,jurisdiction,collected_at and what else is known: source,ads_switch,basis,notice,surface,reference,tc_string,gpp_string,gpp_sid,us_privacy,gpc,opt_out,label; - is standard input."`
+	Region       country           `help:"Country of phone numbers written without one, such as US or FR."`
+	Column       map[string]string `placeholder:"NAME=FIELD" help:"What a column is, where its header does not say: the name or the number of the column, and one of those above, or ignore. May be repeated."`
+	Profile      []string          `default:"email.uid2-1,phone.e164-1" help:"How values are normalised, and how hashed ones were; several profiles of a kind make a value matchable under each."`
+	JSON         bool              `help:"Report as JSON."`
 }
 
 // imported is what an import reports.
@@ -75,7 +75,7 @@ type imported struct {
 
 func (c *ledgerImport) Run(ctx context.Context) (err error) {
 	o := ledger.Options{Region: string(c.Region), Columns: c.Column}
-	if err := c.override(&o.Terms); err != nil {
+	if err := override(&o.Terms, c.vendorFlag, c.purposesFlag); err != nil {
 		return err
 	}
 	for _, name := range c.Profile {

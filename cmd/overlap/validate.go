@@ -39,11 +39,11 @@ func (f *listFlags) list(path string, p *policy.Policy) (*audience.List, error) 
 type validateCommand struct {
 	listFlags
 	sourceFlag
-	//lint:ignore SA5008 kong reads every tag of that name
-	termsFlags `set:"no_vendor=Default: the policy's; if it has none, no TCF string can be judged." set:"no_purposes=Default: the policy's, or 3,4."`
-	File       string `arg:"" help:"Customer file: CSV or TSV, plain, gzip or zstd; - is standard input."`
-	Policy     string `type:"existingfile" help:"The policy agreed with the platform: it names the profiles, and whose consent counts. Default: the one that comes with Overlap."`
-	JSON       bool   `help:"Report as JSON."`
+	vendorFlag   `set:"no_vendor=Default: the policy's; if it has none, no TCF string can be judged."`
+	purposesFlag `set:"no_purposes=Default: the policy's, or 3,4."`
+	File         string `arg:"" help:"Customer file: CSV or TSV, plain, gzip or zstd; - is standard input."`
+	Policy       string `type:"existingfile" help:"The policy agreed with the platform: it names the profiles, and whose consent counts. Default: the one that comes with Overlap."`
+	JSON         bool   `help:"Report as JSON."`
 }
 
 func (c *validateCommand) Run() error {
@@ -55,7 +55,7 @@ func (c *validateCommand) Run() error {
 		return err
 	}
 	o := c.options(agreed)
-	if err := c.override(&o.Terms); err != nil {
+	if err := override(&o.Terms, c.vendorFlag, c.purposesFlag); err != nil {
 		return err
 	}
 	list, err := audience.Open(c.File, o)
