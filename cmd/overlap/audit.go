@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -136,9 +137,14 @@ func (c *auditOpen) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return writePrivate(c.Out, func(w io.Writer) error {
+	err = writePrivate(c.Out, func(w io.Writer) error {
 		return p.Open(ctx, w, sid, challenge, c.Positions, c.reader())
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return hint(fmt.Errorf("no evidence is kept of session %v", identity.ID(sid)),
+			"a session leaves it once the platform has signed its questions, and it goes with the policy's retention_days; is --dir the one that serve was given?")
+	}
+	return err
 }
 
 // before looks at what can be seen to be wrong before the access log has it that
