@@ -155,12 +155,6 @@ func TestReport(t *testing.T) {
 	if r.Consent != "list" || r.Jurisdictions["eea"] != (Jurisdictions{1, 1}) {
 		t.Errorf("judged by %s, %v", r.Consent, r.Jurisdictions)
 	}
-	// A consent column that the advertiser sets aside doesn't decide.
-	o = testOptions()
-	o.Columns = map[string]string{"consent": "ignore"}
-	if r := run(t, []byte("email,consent\na@example.com,no\n"), o).report; r.Consent != "list" || r.Kept.Email != 1 {
-		t.Errorf("judged by %s, kept %d", r.Consent, r.Kept.Email)
-	}
 }
 
 // The first jurisdiction that can be read decides, in the order of the roles.

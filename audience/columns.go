@@ -147,7 +147,8 @@ func columns(header []string, answers map[string]string) ([]Column, error) {
 	return cols, ask(cols, header)
 }
 
-// answer applies Options.Columns.
+// answer applies Options.Columns. No answer takes away what a column says of consent:
+// who has opted out would be matched.
 func answer(cols []Column, header []string, answers map[string]string) error {
 	for _, role := range answers {
 		if !slices.Contains(Roles, Role(role)) {
@@ -159,8 +160,12 @@ func answer(cols []Column, header []string, answers map[string]string) error {
 		return &HeaderError{Problem: UnknownColumn}
 	}
 	for i, role := range said {
-		if role != "" {
-			cols[i].Role, cols[i].Known = Role(role), true
+		switch c := &cols[i]; {
+		case role == "":
+		case c.Role.isConsent() && c.Role != Role(role):
+			return &HeaderError{AlwaysRead, []Column{*c}}
+		default:
+			c.Role, c.Known = Role(role), true
 		}
 	}
 	return nil

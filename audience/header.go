@@ -8,11 +8,12 @@ import (
 // Problem is what a header leaves open.
 type Problem uint8
 
-// The problems. All but the first two are questions, which Options.Columns
+// The problems. All but the first three are questions, which Options.Columns
 // answers.
 const (
 	UnknownRole   Problem = iota + 1 // Options.Columns: there is no such role
 	UnknownColumn                    // Options.Columns: the file has no such column
+	AlwaysRead                       // Options.Columns: it takes away what a column says of consent
 	NoHeader                         // the first row is somebody, not names of columns
 	NoIdentifier                     // no column is an e-mail address or a phone number
 	HashOfWhat                       // hashes of e-mail addresses or of phone numbers?
@@ -26,7 +27,7 @@ const (
 // tells. It shows names of columns, shortened and cleaned, and no cell.
 type HeaderError struct {
 	Problem Problem
-	Columns []Column // those the question is about; all of them for NoIdentifier; none if the answer is wrong
+	Columns []Column // those the question is about; all of them for NoIdentifier; none if the answer names what is not there
 }
 
 // maxShown is how many columns a message lists.
@@ -42,6 +43,9 @@ func (e *HeaderError) Error() string {
 		return "audience: --column: there is no such role; the roles are " + strings.Join(roles, ", ")
 	case UnknownColumn:
 		return "audience: --column: the file has no such column; give a name of its header or a position from 1"
+	case AlwaysRead:
+		c := e.Columns[0]
+		return fmt.Sprintf("audience: --column: column %s says %s of a person, which is always read; give it another name in the file if it is about something else", c, c.Role)
 	case NoHeader:
 		return `audience: the first row holds values, not names: add a header row, such as "email"`
 	case NoIdentifier:

@@ -130,7 +130,7 @@ type refusedError struct{ error }
 func exitStatus(err error) int {
 	var usage usageError
 	var header *audience.HeaderError
-	if errors.As(err, &usage) || errors.Is(err, store.ErrURL) || errors.As(err, &header) && header.Problem <= audience.UnknownColumn { // of --column
+	if errors.As(err, &usage) || errors.Is(err, store.ErrURL) || errors.As(err, &header) && header.Problem <= audience.AlwaysRead { // of --column
 		return exitUsage
 	}
 	var refused refusedError
