@@ -96,3 +96,69 @@ func note(seen map[string]time.Time, what string) {
 		seen[what] = time.Now()
 	}
 }
+
+// A session whose result is not stored ends no sooner: an advertiser may have another
+// fill the audience first, to see when it is told.
+func TestFailureWaitsForTheRelease(t *testing.T) {
+	t.Parallel()
+	inBubble(t, agreed(t, "release_step = 60"), members(20), func(t *testing.T, w *world) {
+		var table time.Time
+		w.shop.on = at(sending, psi.FrameTable, func(*ampsiv1.Frame) {
+			time.Sleep(time.Minute)
+			table = time.Now()
+		})
+		end := make(chan time.Time, 1)
+		go func() {
+			_, err := w.shop.match("spring", people(0, 10)...)
+			wantCode(t, err, psi.AbortInternal)
+			end <- time.Now()
+		}()
+		time.Sleep(10 * time.Second)
+		other := w.shop.again()
+		other.Dir = t.TempDir()
+		_, err := other.match("spring", people(5, 10)...)
+		must(t, err)
+		if after := (<-end).Sub(table); after < time.Minute {
+			t.Errorf("the advertiser is told %v after its table", after)
+		}
+		synctest.Wait()
+		if s := w.sessions()[0]; s.Ended.Sub(table) < time.Minute || s.Found {
+			t.Errorf("it is on record that it ended %v after the table, and found is %v", s.Ended.Sub(table), s.Found)
+		}
+		if got := w.accounts(w.shop, "spring"); !slices.Equal(got, accountsOf(5, 10)) {
+			t.Errorf("the audience is %v", got)
+		}
+	})
+}
+
+// A count that is not due for long keeps no platform from stopping, once it does not
+// wait for its sessions any more.
+func TestStopBeforeTheRelease(t *testing.T) {
+	t.Parallel()
+	inBubble(t, agreed(t, "release_step = 3600"), members(20), func(t *testing.T, w *world) {
+		go w.shop.match("spring", people(0, 10)...)
+		time.Sleep(time.Minute) // the matches are stored
+		w.server.Close()
+		stopped := make(chan time.Time, 1)
+		go func() {
+			w.grpc.GracefulStop()
+			stopped <- time.Now()
+		}()
+		time.Sleep(10 * time.Minute)
+		select {
+		case <-stopped:
+			t.Error("a session that waits for its time is not waited for")
+		default:
+		}
+		at := time.Now()
+		w.server.Stop()
+		w.grpc.Stop()
+		if took := (<-stopped).Sub(at); took > time.Second {
+			t.Errorf("to stop takes %v", took)
+		}
+		s := w.sessions()
+		if len(s) != 1 || s[0].Ended.IsZero() || !s[0].Found {
+			t.Errorf("on record are %v", outcomes(s))
+		}
+	})
+}

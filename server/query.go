@@ -62,7 +62,7 @@ type run struct {
 // config is what this side brings to a call.
 func (r *run) config() session.Config {
 	return session.Config{Identity: r.s.c.Identity, Peer: r.advertiser, Policy: r.partner.Policy,
-		Blinded: func(body []byte) error { return r.evidence.Blinded(body) }, GiveUp: r.alone, Offer: r.offer}
+		Blinded: func(body []byte) error { return r.evidence.Blinded(body) }, GiveUp: r.alone, Stop: r.s.stop, Offer: r.offer}
 }
 
 // match runs the session, one step a line; session's package comment has the
@@ -121,12 +121,12 @@ func (r *run) match(ctx context.Context, stream ampsiv1.Match_SessionServer) (er
 	// other: whether it was would say how long that took.
 	whole := context.WithoutCancel(ctx)
 	accounts, err := r.fillAudience(whole, dossier.NewCommitment(*seed))
-	if err != nil {
-		return err
+	var body []byte
+	if err == nil {
+		body, err = r.draw(whole, accounts)
 	}
-	body, err := r.draw(whole, accounts)
 	if err != nil {
-		return err
+		return errors.Join(err, s.AwaitRelease())
 	}
 	if err := s.SendRelease(ctx, body); err != nil {
 		return err

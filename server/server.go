@@ -8,8 +8,8 @@
 //	s.Register(g)
 //	err = g.Serve(listener)
 //
-// and to end: s.Close(), then g.GracefulStop() or g.Stop(), then the store's Close,
-// after which another server may have the store and the directory.
+// and to end: s.Close(), then g.GracefulStop(), or s.Stop(), then g.Stop(); then the
+// store's Close, after which another server may have the store and the directory.
 package server
 
 import (
@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -85,6 +86,8 @@ type Server struct {
 	door     *door
 	book     *logbook.Book
 	shelf    *epoch.Shelf
+	stop     chan struct{} // closed by Stop
+	stopped  sync.Once
 }
 
 // New returns a server. It clears what a killed process left in Dir, and records
@@ -132,7 +135,7 @@ func New(c Config) (*Server, error) {
 	if err := c.Store.ReserveDir(c.Dir); err != nil {
 		return nil, err
 	}
-	s := &Server{c: c, door: newDoor(c.MaxSessions, c.SessionEvery)}
+	s := &Server{c: c, stop: make(chan struct{}), door: newDoor(c.MaxSessions, c.SessionEvery)}
 	var err error
 	if s.book, err = logbook.Open(c.Logs, c.Identity, c.Store); err != nil {
 		return nil, err

@@ -118,7 +118,7 @@ func (w *world) reach(ctx context.Context) (net.Conn, error) {
 
 // stop stops as an operator who won't wait.
 func (w *world) stop() {
-	w.server.Close()
+	w.server.Stop()
 	w.grpc.Stop()
 	must(w.t, w.db.Close())
 }

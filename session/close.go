@@ -37,15 +37,19 @@ func (s *Session) SendRelease(ctx context.Context, body []byte) error {
 	if at.Before(s.c.Now()) {
 		at = s.due()
 	}
-	// Also if the session's time is over: an end before that time would say how long
-	// the matches took.
-	s.waitUntil(at)
+	if err := s.waitUntil(at); err != nil {
+		return err
+	}
 	s.release = s.sign(psi.FrameRelease, body)
 	if err := s.querier.Released(s.release); err != nil {
 		return err
 	}
 	return s.ch.send(ctx, s.release)
 }
+
+// AwaitRelease waits until a count is due of which there is none, since something
+// went wrong: that would say, too, how long the matches took.
+func (s *Session) AwaitRelease() error { return s.waitUntil(s.due()) }
 
 // releaseBody has every field present, so that its length is the same whether
 // or not a count is released.
@@ -57,16 +61,23 @@ func releaseBody(sid [32]byte, count release.Count, at uint64) *ampsiv1.Release 
 	return &ampsiv1.Release{Sid: sid[:], Status: &status, Value: &count.N, Time: &at}
 }
 
-// waitUntil sleeps until the given time, reporting the seconds that are left.
-func (s *Session) waitUntil(at time.Time) {
-	total := uint64(max(0, at.Sub(s.c.Now()).Seconds()))
+// waitUntil sleeps until the given time, reporting the seconds that are left. No peer
+// and no time that is over ends it: a session that ended before would say how long
+// the matches took. The clock may be set meanwhile, and is of no effect.
+func (s *Session) waitUntil(at time.Time) error {
+	wait := min(at.Sub(s.c.Now()), 2*s.releaseDelay())
+	end, total := time.Now().Add(wait), uint64(max(0, wait.Seconds()))
 	for {
-		left := at.Sub(s.c.Now())
+		left := time.Until(end)
 		if left <= 0 {
-			return
+			return nil
 		}
 		s.progress(StepWaiting, total-min(total, uint64(left.Seconds())), total)
-		time.Sleep(min(left, time.Second))
+		select {
+		case <-time.After(min(left, time.Second)):
+		case <-s.c.Stop:
+			return fmt.Errorf("session: the platform stops before the count is due: %w", psi.AbortCancelled)
+		}
 	}
 }
 

@@ -69,6 +69,9 @@ type Config struct {
 	// for the advertiser to call again when a call broke. Once it is closed,
 	// nothing is waited for any more.
 	GiveUp <-chan struct{}
+	// Stop, if not nil, ends the platform's wait for the time of its count, once it is
+	// closed.
+	Stop <-chan struct{}
 	// Published, if not nil, is the table that the advertiser has verified and asks
 	// to be asked about, in A_LEARNS or MUTUAL_A (PROTOCOL.md §7.4).
 	Published *Published

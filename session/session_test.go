@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -79,6 +80,23 @@ func TestReleaseIsSentOnTheGrid(t *testing.T) {
 		if got := s.due().Unix(); got != c.want {
 			t.Errorf("last frame at %d, now %d: due at %d, want %d", c.last, c.now, got, c.want)
 		}
+	}
+}
+
+// The clock may be set while a count waits: the wait is as long as it was.
+func TestClockIsSetWhileACountWaits(t *testing.T) {
+	for _, by := range []time.Duration{-24 * time.Hour, 24 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			p := fastPolicy()
+			p.ReleaseStep = 10
+			set := time.Duration(0)
+			s := &Session{c: Config{Policy: p, Now: func() time.Time { return time.Now().Add(set) }}, lastTable: time.Now()}
+			due := s.due()
+			time.AfterFunc(time.Second, func() { set = by })
+			if err := s.waitUntil(due); err != nil || !time.Now().Equal(due) {
+				t.Errorf("set by %v: it ends %v after it is due (%v)", by, time.Since(due), err)
+			}
+		})
 	}
 }
 

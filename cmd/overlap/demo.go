@@ -179,7 +179,7 @@ func (c *demoCommand) match(ctx context.Context, address string, i *identity.Ide
 
 // stop ends a platform whose sessions are over.
 func (p *platform) stop() {
-	p.server.Close()
+	p.server.Stop()
 	p.grpc.Stop()
 	select {
 	case <-p.done:

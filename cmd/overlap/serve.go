@@ -237,6 +237,7 @@ func (p *platform) until(ctx context.Context, drain time.Duration) error {
 	case <-stopped:
 	case <-time.After(drain):
 		p.log.Warn("stopping: sessions are cut off")
+		p.server.Stop()
 		p.grpc.Stop()
 		<-stopped
 	}
