@@ -40,6 +40,7 @@ var rows = []row{
 	{pkg: "internal/required"},     // for tests
 	{pkg: "internal/guardpage"},    // for tests
 	{pkg: "internal/sheet"},
+	{pkg: "internal/frames"},
 	{pkg: "internal/sentence"},
 	{pkg: "identifier"},
 	{pkg: "identity", imports: []string{"internal/edkey", "internal/pending"}},
@@ -64,8 +65,8 @@ var rows = []row{
 	{pkg: "session", imports: []string{"identity", "policy", "proto", "psi", "receipt", "release", "table"}},
 	{pkg: "publication", imports: []string{"audit", "identity", "internal/pending", "policy", "proto/ampsi/v1/body", "psi", "receipt", "session", "table"}},
 	{pkg: "epoch", imports: []string{"audit", "consent", "identity", "internal/pending", "logbook", "policy", "psi", "publication", "session", "store", "table"}},
-	{pkg: "server", imports: []string{"audit", "consent", "dossier", "epoch", "evidence", "identity", "inquiry", "internal/pending", "logbook", "policy", "proto", "psi", "publication", "receipt", "release", "session", "store", "table"}},
-	{pkg: "client", imports: []string{"audience", "audit", "consent", "identifier", "identity", "policy", "proto", "psi", "publication", "release", "session", "table"}},
+	{pkg: "server", imports: []string{"audit", "consent", "dossier", "epoch", "evidence", "identity", "inquiry", "internal/frames", "internal/pending", "logbook", "policy", "proto", "psi", "publication", "receipt", "release", "session", "store", "table"}},
+	{pkg: "client", imports: []string{"audience", "audit", "consent", "identifier", "identity", "internal/frames", "policy", "proto", "psi", "publication", "release", "session", "table"}},
 	{pkg: "bench", tree: true, imports: []string{"internal/ristretto", "identifier", "consent", "psi", "table"}},
 	{pkg: "cmd", tree: true, imports: []string{"internal/merkle", "internal/pending", "internal/sentence", "internal/sheet", "identifier", "identity", "release", "audit", "consent",
 		"consent/signal", "policy", "audience", "ledger", "store", "receipt", "evidence", "dossier", "logbook", "inquiry", "session", "publication", "epoch", "server", "client"}},

@@ -31,6 +31,7 @@ import (
 	"github.com/overlap-psi/overlap/audience"
 	"github.com/overlap-psi/overlap/audit"
 	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/internal/frames"
 	"github.com/overlap-psi/overlap/policy"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/publication"
@@ -98,11 +99,17 @@ func Dial(address string, c Config) (*grpc.ClientConn, error) {
 	if c.Identity == nil || c.Platform == (identity.ID{}) {
 		return nil, errors.New("client: Identity and Platform are required")
 	}
-	return grpc.NewClient(address, append(DialOptions(), grpc.WithTransportCredentials(credentials.NewTLS(c.Identity.ClientTLS(c.Platform))))...)
+	return grpc.NewClient(address, append(DialOptions(), grpc.WithTransportCredentials(c.Credentials()))...)
 }
 
-// DialOptions returns Dial's settings except TLS, for callers who make their own
-// connection. It must still be mutual TLS that ends here: see identity.ClientTLS.
+// Credentials are mutual TLS 1.3 with the platform's identity pinned, on connections
+// that end when they are made to hold more than they carry.
+func (c *Config) Credentials() credentials.TransportCredentials {
+	return frames.Credentials(credentials.NewTLS(c.Identity.ClientTLS(c.Platform)))
+}
+
+// DialOptions returns Dial's settings except TLS, which is Config.Credentials, for
+// callers who make their own connection.
 func DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/overlap-psi/overlap/audience"
@@ -118,7 +117,7 @@ func (w *world) serve(l net.Listener) {
 // dial connects as client.Dial does, but for the network.
 func (w *world) dial() *grpc.ClientConn {
 	w.t.Helper()
-	o := append(client.DialOptions(), grpc.WithTransportCredentials(credentials.NewTLS(w.Identity.ClientTLS(w.Platform))),
+	o := append(client.DialOptions(), grpc.WithTransportCredentials(w.Credentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			conn, err := w.connect(ctx)
 			w.mu.Lock()

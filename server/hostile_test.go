@@ -32,7 +32,7 @@ const (
 	heapOfConn  = 192 << 10        // more for each connection that is open: gRPC's buffers and TLS's, of both ends
 	goroutines1 = 10               // for each connection, of both ends
 	files1      = 2                // for each connection: both ends
-	logOfSiege  = 16 << 10         // bytes
+	logOfSiege  = 32 << 10         // bytes, most of it of the sessions that partners start without a pause
 	slowest     = 30 * time.Second // the honest session, of which a second or two is release_step
 	recovery    = 30 * time.Second // until everything is as before
 	heapAfter   = 8 << 20          // bytes that may stay: pools, tables of what has gone
@@ -224,7 +224,8 @@ type raw struct {
 	out  *bufio.Writer
 	head bytes.Buffer
 	enc  *hpack.Encoder
-	mu   sync.Mutex // of writes
+	mu   sync.Mutex     // of writes and of more
+	more map[uint32]int // what the platform has widened the windows of streams by
 }
 
 // partner is one of those that attack, each in its turn.
@@ -246,7 +247,7 @@ func speak(t net.Conn, settings ...http2.Setting) (*raw, error) {
 		return nil, err
 	}
 	out := bufio.NewWriterSize(t, 64<<10)
-	r := &raw{Conn: t, Framer: http2.NewFramer(out, t), out: out}
+	r := &raw{Conn: t, Framer: http2.NewFramer(out, t), out: out, more: map[uint32]int{}}
 	r.Framer.AllowIllegalWrites = true
 	r.enc = hpack.NewEncoder(&r.head)
 	return r, errors.Join(r.WriteSettings(settings...), out.Flush())
@@ -262,6 +263,8 @@ func (r *raw) listen() error {
 		}
 		r.mu.Lock()
 		switch f := f.(type) {
+		case *http2.WindowUpdateFrame:
+			r.more[f.StreamID] += int(f.Increment)
 		case *http2.SettingsFrame:
 			if !f.IsAck() {
 				err = errors.Join(r.WriteSettingsAck(), r.out.Flush())

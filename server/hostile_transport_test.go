@@ -283,37 +283,71 @@ func TestSiegeByPeersThatDoNotRead(t *testing.T) {
 }
 
 // What is sent is held until somebody reads it, or the call has ended. Calls that
-// are refused end only when the refusal is taken, and these peers take nothing: they
-// fill what the windows let them, in frames for which gRPC's own buffers would be
-// four times too large, or in the largest.
+// are refused end only when the refusal is taken, and these peers take nothing. They
+// fill the windows, and what is added to them for a message of 1 MiB that never comes
+// whole, in frames for which gRPC's own buffers would be four times too large, or in
+// the largest.
 func TestSiegeOfFullWindows(t *testing.T) {
 	refused := framed(t, hello(t, agreed(t, "max_releases = 100")))
-	long := binary.BigEndian.AppendUint32([]byte{0}, 1<<20) // and so many bytes, which never come
-	fill := func(first []byte, size int) func(*siege, net.Conn) error {
-		return func(s *siege, conn net.Conn) error {
-			r, err := s.speak(conn, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
-			if err != nil {
-				return err
-			}
-			for i := range uint32(2) {
-				err = errors.Join(err, r.call(2*i+1), r.WriteData(2*i+1, false, first), r.out.Flush())
-			}
-			time.Sleep(handshake / 10) // what was a HELLO has been read
-			part := make([]byte, size)
-			for i := range uint32(2) {
-				err = errors.Join(err, r.WriteData(2*i+1, false, long))
-				for sent := len(first) + len(long); sent+size <= 1<<20 && err == nil; sent += size {
-					err = r.WriteData(2*i+1, false, part)
+	besiege(t,
+		attack{name: "small frames", conns: 20, do: fill(refused, 1025, 0), holds: 4 << 20},
+		attack{name: "large frames", conns: 20, do: fill(refused, 16<<10, 0), holds: 2 << 20},
+		attack{name: "no HELLO", conns: 20, do: fill(nil, 4097, 0), holds: 8 << 20},
+	)
+}
+
+// Frames that take far more room than they have in them end their connection.
+func TestSiegeOfCrumbs(t *testing.T) {
+	refused := framed(t, hello(t, agreed(t, "max_releases = 100")))
+	besiege(t,
+		attack{name: "padding", conns: 6, do: fill(nil, 1, 255)},
+		attack{name: "padding, refused", conns: 6, do: fill(refused, 1, 255)},
+		attack{name: "a byte at a time", conns: 6, do: fill(nil, 1, 0)},
+		attack{name: "a byte at a time, refused", conns: 6, do: fill(refused, 1, 0)},
+		attack{name: "as small as may be", conns: 6, do: fill(nil, 256, 0), holds: 8 << 20},
+	)
+}
+
+// fill sends on each of two calls first, and then parts of a message for as long as
+// there is room for them.
+func fill(first []byte, size, padding int) func(*siege, net.Conn) error {
+	return func(s *siege, conn net.Conn) error {
+		r, err := s.speak(conn, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+		if err != nil {
+			return err
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- r.listen() }()
+		long := append(bytes.Clone(first), 0, 0, 0x10, 0, 0) // and a message of 1 MiB
+		left := map[uint32]int{}
+		r.mu.Lock()
+		for _, stream := range []uint32{1, 3} {
+			err = errors.Join(err, r.call(stream), r.WriteData(stream, false, long), r.out.Flush())
+			left[stream] = 1<<20 - len(long)
+		}
+		r.mu.Unlock()
+		part, pad := make([]byte, size), make([]byte, padding)
+		for err == nil && !s.over.Load() {
+			r.mu.Lock()
+			for stream := range left {
+				left[stream] += r.more[stream]
+				delete(r.more, stream)
+				for n := 0; n < 256 && left[stream] > size && err == nil; n++ {
+					if padding > 0 {
+						err = r.WriteDataPadded(stream, false, part, pad)
+					} else {
+						err = r.WriteData(stream, false, part)
+					}
+					left[stream] -= size
 				}
 			}
-			return stay(s, r, errors.Join(err, r.out.Flush()))
+			err = errors.Join(err, r.out.Flush())
+			r.mu.Unlock()
+			time.Sleep(2 * time.Millisecond) // for the processor
 		}
+		r.Close()
+		return errors.Join(err, <-ended)
 	}
-	besiege(t,
-		attack{name: "small frames", conns: 20, do: fill(refused, 1025), holds: 4 << 20},
-		attack{name: "large frames", conns: 20, do: fill(refused, 16<<10), holds: 2 << 20},
-		attack{name: "no HELLO", conns: 20, do: fill(nil, 4097), holds: 4 << 20},
-	)
 }
 
 // stay answers what HTTP/2 asks and does nothing else until the siege is over.

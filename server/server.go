@@ -35,6 +35,7 @@ import (
 
 	"github.com/overlap-psi/overlap/epoch"
 	"github.com/overlap-psi/overlap/identity"
+	"github.com/overlap-psi/overlap/internal/frames"
 	"github.com/overlap-psi/overlap/logbook"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
 	"github.com/overlap-psi/overlap/psi"
@@ -179,7 +180,7 @@ func (s *Server) spill() string { return filepath.Join(s.c.Dir, "spill") }
 // Limit's connections as it may have calls.
 func (s *Server) Credentials() credentials.TransportCredentials {
 	mutual := s.c.Identity.ServerTLS(func(id identity.ID) bool { return s.partner(id) != nil })
-	return &counting{credentials.NewTLS(mutual), s.door.connections}
+	return &counting{frames.Credentials(credentials.NewTLS(mutual)), s.door.connections}
 }
 
 // Register adds the Match service to a server the caller owns.

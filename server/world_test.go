@@ -21,7 +21,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/overlap-psi/overlap/audience"
@@ -245,7 +244,7 @@ func (a *advertiser) dial(o ...grpc.DialOption) *grpc.ClientConn {
 	a.w.t.Helper()
 	o = append(append(client.DialOptions(), o...),
 		grpc.WithContextDialer(a.connect), grpc.WithChainStreamInterceptor(a.watch),
-		grpc.WithTransportCredentials(credentials.NewTLS(a.identity.ClientTLS(a.Platform))))
+		grpc.WithTransportCredentials(a.Credentials()))
 	conn, err := grpc.NewClient("passthrough:///platform", o...)
 	must(a.w.t, err)
 	return conn

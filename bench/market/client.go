@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 
 	"github.com/overlap-psi/overlap/audience"
 	"github.com/overlap-psi/overlap/client"
@@ -34,7 +33,7 @@ func (a *Advertiser) Config() (client.Config, error) {
 // Ask runs one session in this process, on a connection of its own: a command
 // without the cost of a process. More options may change how it is dialled.
 func (a *Advertiser) Ask(ctx context.Context, address, name string, c client.Config, o ...grpc.DialOption) (*client.Report, error) {
-	tls := grpc.WithTransportCredentials(credentials.NewTLS(c.Identity.ClientTLS(c.Platform)))
+	tls := grpc.WithTransportCredentials(c.Credentials())
 	conn, err := grpc.NewClient("passthrough:///"+address, slices.Concat(client.DialOptions(), []grpc.DialOption{tls}, o)...)
 	if err != nil {
 		return nil, err

@@ -186,7 +186,7 @@ func newTellingWorld(t *testing.T, dir string, n, labelLen int) *world {
 // all that was on the wire.
 func (w *world) match(t *testing.T, name string) (audience []string, capture []byte) {
 	t.Helper()
-	wire := &tap{TransportCredentials: credentials.NewTLS(w.conf.Identity.ClientTLS(w.conf.Platform))}
+	wire := &tap{TransportCredentials: w.conf.Credentials()}
 	conn, err := grpc.NewClient(w.p.addr.String(), append(client.DialOptions(), grpc.WithTransportCredentials(wire))...)
 	must(t, err)
 	defer conn.Close()
