@@ -74,3 +74,33 @@ func TestWatched(t *testing.T) {
 		}
 	}
 }
+
+// However bytes come in pieces, they are the same frames; what comes through is what
+// came.
+func FuzzWatched(f *testing.F) {
+	f.Add([]byte(http2.ClientPreface), byte(1))
+	f.Add(append([]byte(http2.ClientPreface), 0, 0, 4, 0, 8, 0, 0, 0, 1, 2, 7, 0, 0), byte(2))
+	f.Add(append([]byte(http2.ClientPreface), bytes.Repeat([]byte{0, 0, 1, 0, 0, 0, 0, 0, 1, 7}, crumbs+1)...), byte(7))
+	f.Fuzz(func(t *testing.T, wire []byte, piece byte) {
+		whole, err1 := io.ReadAll(&watched{Conn: from{Reader: bytes.NewReader(wire)}, skip: preface})
+		cut, err2 := io.ReadAll(&watched{Conn: from{Reader: &pieces{wire, int(piece) + 1}}, skip: preface})
+		if !errors.Is(err1, err2) || err1 == nil && (!bytes.Equal(whole, wire) || !bytes.Equal(cut, wire)) || !bytes.HasPrefix(wire, cut) {
+			t.Errorf("%d of %d bytes and %v at once, %d and %v in pieces", len(whole), len(wire), err1, len(cut), err2)
+		}
+	})
+}
+
+// pieces reads so many bytes at a time.
+type pieces struct {
+	left []byte
+	size int
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if len(p.left) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b[:min(len(b), p.size)], p.left)
+	p.left = p.left[n:]
+	return n, nil
+}
