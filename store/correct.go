@@ -26,6 +26,14 @@ func (f *Filter) chooses(o *origin, collected time.Time) bool {
 		(f.Since.IsZero() || !collected.Before(f.Since)) && (f.Until.IsZero() || !collected.After(f.Until))
 }
 
+// HasOrigin says whether the ledger has a fact of that source under that notice; an
+// empty one is any. A question about a source that was mistyped affects nobody.
+func (d *DB) HasOrigin(ctx context.Context, source, notice string) (has bool, err error) {
+	err = d.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM facts WHERE origin IN (
+		SELECT id FROM origins WHERE (? = '' OR source = ?) AND (? = '' OR notice = ?)))`, source, source, notice, notice).Scan(&has)
+	return has, wrap("looking for a source", err)
+}
+
 // Mislabelled counts what Relabel would correct.
 func (d *DB) Mislabelled(ctx context.Context, f Filter) (n uint64, err error) {
 	v, err := d.View(ctx)

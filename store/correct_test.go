@@ -69,6 +69,30 @@ func TestRelabel(t *testing.T) {
 	})
 }
 
+func TestHasOrigin(t *testing.T) {
+	onEach(t, func(t *testing.T, d *DB) {
+		has := func(source, notice string, want bool) {
+			t.Helper()
+			if got, err := d.HasOrigin(t.Context(), source, notice); err != nil || got != want {
+				t.Errorf("source %q, notice %q: %t, %v", source, notice, got, err)
+			}
+		}
+		has("", "", false)
+		a, b := fact("a", 1), fact("b", 2)
+		a.Source, a.Notice, b.Source, b.Notice = "crm", "ads 1", "web", "ads 2"
+		put(t, d, a, b)
+		has("crm", "", true)
+		has("", "ads 2", true)
+		has("crm", "ads 1", true)
+		has("crm", "ads 2", false) // each is there, and not together
+		has("CRM", "", false)
+		if err := d.Erase(t.Context(), "a", nil); err != nil {
+			t.Fatal(err)
+		}
+		has("crm", "", false)
+	})
+}
+
 func TestRelabelRefuses(t *testing.T) {
 	onEach(t, func(t *testing.T, d *DB) {
 		put(t, d, fact("a", 1))

@@ -520,12 +520,3 @@ func (f *predicateFlags) question() (q *inquiry.Question, err error) {
 	}
 	return q, nil
 }
-
-// findSession refuses a question about a session that the store does not have.
-func (f *predicateFlags) findSession(ctx context.Context, db *store.DB, q *inquiry.Question) error {
-	if q == nil || q.SID == [32]byte{} {
-		return nil
-	}
-	_, err := findSession(ctx, db, q.SID)
-	return err
-}

@@ -119,7 +119,7 @@ func (c *auditAffected) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(db, &err)
-	if err := c.findSession(ctx, db, q); err != nil {
+	if err := findAsked(ctx, db, q); err != nil {
 		return err
 	}
 	count, err := p.Count(ctx, q)
@@ -287,7 +287,7 @@ func (c *auditEvidence) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(db, &err)
-	if err := c.findSession(ctx, db, req.Question); err != nil {
+	if err := findAsked(ctx, db, req.Question); err != nil {
 		return err
 	}
 	req.Platform = i

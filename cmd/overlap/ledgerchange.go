@@ -71,6 +71,9 @@ func (c *ledgerRelabel) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closing(db, &err)
+	if err := findOrigin(ctx, db, c.Source, c.Notice); err != nil {
+		return err
+	}
 	var r relabelled
 	if r.Mislabelled, err = db.Mislabelled(ctx, f); err != nil {
 		return err
