@@ -148,8 +148,9 @@ var ErrClass = errors.New("audience: the policy doesn't admit the profile of thi
 
 // Open opens the file at path, or standard input if path is "-", finds out what
 // its columns are, and reads the suppression lists. The error is a *HeaderError if the header leaves that
-// open, wraps a *sheet.Error if the file isn't a delimited file, and is ErrClass
-// if the policy has other profiles.
+// open, wraps a *sheet.Error if the file isn't a delimited file, wraps a
+// *SuppressionError if somebody on a suppression list can't be read, and is
+// ErrClass if the policy has other profiles.
 func Open(path string, o Options) (*List, error) {
 	file, err := sheet.Open(path, sheet.Options{Delimiter: o.Delimiter})
 	if err != nil {

@@ -72,7 +72,6 @@ type Kept struct {
 type Suppression struct {
 	Rows        uint64 `json:"rows"`
 	Identifiers uint64 `json:"identifiers"` // different hashes
-	Unreadable  uint64 `json:"unreadable"`  // rows without one
 }
 
 // Kind is the account of the identifier cells of one role.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/overlap-psi/overlap/identifier"
 	"github.com/overlap-psi/overlap/internal/sheet"
@@ -16,6 +18,7 @@ import (
 type suppressed struct {
 	sums   seen
 	counts Suppression
+	unread SuppressionError // of the list that is being read
 }
 
 // anyClass is the one class of the sums; zero would be a free slot.
@@ -31,6 +34,37 @@ func (s *suppressed) add(sum [32]byte) {
 
 var errSuppression = errors.New("which column holds e-mail addresses or phone numbers? " +
 	"Give a file of one column, or name one email, phone, email_sha256 or phone_sha256 in its header")
+
+// SuppressionError says that a suppression list has rows of which an identifier
+// can't be read: whoever they mean would be matched. It holds no cell.
+type SuppressionError struct {
+	Path      string
+	Rows      uint64 // how many
+	Lines     []int  // of the first of them
+	NoCountry bool   // a phone number without a country, and Options.Region is empty
+}
+
+// maxLines is how many lines a message lists.
+const maxLines = 5
+
+func (e *SuppressionError) add(line int) {
+	e.Rows++
+	if len(e.Lines) < maxLines {
+		e.Lines = append(e.Lines, line)
+	}
+}
+
+func (e *SuppressionError) Error() string {
+	rows, advice := "1 row can't be read, on line ", ": "
+	if e.Rows > 1 {
+		rows = fmt.Sprintf("%d rows can't be read, the first on lines ", e.Rows)
+	}
+	if e.NoCountry {
+		advice += "say --region if phone numbers are written without a country, or "
+	}
+	lines := strings.Trim(strings.ReplaceAll(fmt.Sprint(e.Lines), " ", ", "), "[]")
+	return e.Path + ": " + rows + lines + advice + "correct the list; nobody on it may be missed"
+}
 
 // read reads the files of Options.Suppressed.
 func (s *suppressed) read(o *Options) error {
@@ -48,8 +82,13 @@ func (s *suppressed) readFile(path string, o *Options) error {
 		return err
 	}
 	defer file.Close()
+	s.unread = SuppressionError{Path: path}
 	if err = s.readRows(file, o); errors.Is(err, errSuppression) {
 		err = fmt.Errorf("%s: %w", path, err)
+	}
+	if err == nil && s.unread.Rows > 0 {
+		unread := s.unread
+		err = &unread
 	}
 	return err
 }
@@ -60,7 +99,7 @@ func (s *suppressed) readRows(file *sheet.File, o *Options) error {
 		return err
 	}
 	if !named {
-		s.readRow(file.Header(), columns, o)
+		s.readRow(sheet.Row{Line: file.HeaderLine(), Cells: file.Header()}, columns, o)
 	}
 	for row, err := range file.All() {
 		var reason *sheet.Error
@@ -70,9 +109,9 @@ func (s *suppressed) readRows(file *sheet.File, o *Options) error {
 		case err != nil:
 			return err
 		case row.Ragged: // any cell may be somebody
-			s.readRow(row.Cells, nil, o)
+			s.readRow(row, nil, o)
 		default:
-			s.readRow(row.Cells, columns, o)
+			s.readRow(row, columns, o)
 		}
 	}
 	return nil
@@ -96,38 +135,56 @@ func suppressedColumns(header []string) (columns []int, named bool, err error) {
 	return nil, false, errSuppression
 }
 
-// readRow adds the identifiers of the given columns, all if there are none.
-func (s *suppressed) readRow(cells []string, columns []int, o *Options) {
+// readRow adds the identifiers of the given columns, all if there are none. Beside
+// one that can be read, another that can't is somebody still.
+func (s *suppressed) readRow(row sheet.Row, columns []int, o *Options) {
 	s.counts.Rows++
-	some := false
-	for i, cell := range cells {
+	all := true
+	for i, cell := range row.Cells {
 		if columns == nil || slices.Contains(columns, i) {
-			some = s.readCell(cell, o) || some
+			all = s.readCell(cell, o) && all
 		}
 	}
-	if !some {
-		s.counts.Unreadable++
+	if !all {
+		s.unread.add(row.Line)
 	}
 }
 
 // readCell adds what a cell holds, whatever its column was called: a hash as it
 // is, an address or a number under each profile that the customers' file may
-// have it in. A profile of hashed values stands for a hash made elsewhere.
-func (s *suppressed) readCell(cell string, o *Options) (some bool) {
-	if id, err := o.EmailClass.ParseSum(cell); err == nil {
+// have it in. A profile of hashed values stands for a hash made elsewhere. It
+// returns false if the cell may hold somebody all the same.
+func (s *suppressed) readCell(cell string, o *Options) bool {
+	id, err := o.EmailClass.ParseSum(cell)
+	switch {
+	case err == nil:
 		s.add(id.Sum())
+		return true
+	case err == identifier.HashOfJunk, o.isNobody(cell):
 		return true
 	}
 	classes := [...]identifier.Class{o.PhoneClass, o.HashedPhoneClass}
 	if strings.Contains(cell, "@") {
 		classes = [...]identifier.Class{o.EmailClass, o.HashedEmailClass}
 	}
+	some := false
 	for _, c := range classes {
 		id, err := c.Normalize(cell, identifier.Options{Region: o.Region, Vanity: o.Vanity, Lenient: o.Lenient})
-		if err == nil {
+		switch err {
+		case nil:
 			s.add(id.Sum())
 			some = true
+		case identifier.PhoneNoCountry:
+			s.unread.NoCountry = true
 		}
 	}
 	return some
+}
+
+// isNobody reports whether a cell of a suppression list stands for nobody: it has
+// no letter and no digit, or is a word for that.
+func (o *Options) isNobody(cell string) bool {
+	written := func(r rune) bool { return r == utf8.RuneError || unicode.IsLetter(r) || unicode.IsNumber(r) }
+	_, err := o.EmailClass.Normalize(cell, identifier.Options{})
+	return err == identifier.EmailPlaceholder || !strings.ContainsFunc(cell, written)
 }

@@ -97,7 +97,7 @@ func printList(w io.Writer, r audience.Report) {
 		fmt.Fprintf(w, "columns not understood, and not read: %s; --column NAME=ROLE says what one is\n", names)
 	}
 	if s := r.Suppression; s != nil {
-		fmt.Fprintf(w, "suppressed: %d different identifiers on the lists; %d of their rows could not be read\n", s.Identifiers, s.Unreadable)
+		fmt.Fprintf(w, "suppressed: %d different identifiers on the lists\n", s.Identifiers)
 	}
 	if n := r.IdentifierCodes[identifier.PhoneNoCountry]; n > 0 {
 		fmt.Fprintf(w, "%d phones have no country: if they are all of one, say so with --region\n", n)

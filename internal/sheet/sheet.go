@@ -50,6 +50,7 @@ type File struct {
 	source *source
 	rows   *scanner
 	header []string
+	begins int  // the line of the header
 	any    bool // a row was read
 	close  func() error
 
@@ -132,7 +133,7 @@ func New(r io.Reader, size int64, o Options) (*File, error) {
 		return nil, err
 	}
 	f := &File{source: src, rows: newScanner(src), close: src.Close}
-	if f.header, err = f.rows.begin(o.Delimiter); err != nil {
+	if f.header, f.begins, err = f.rows.begin(o.Delimiter); err != nil {
 		src.Close()
 		return nil, err
 	}
@@ -142,6 +143,9 @@ func New(r io.Reader, size int64, o Options) (*File, error) {
 // Header returns the names of the columns as written, by position. A name may
 // be empty, repeated or not UTF-8: see Key and Name.
 func (f *File) Header() []string { return f.header }
+
+// HeaderLine returns the 1-based number of the line on which the header starts.
+func (f *File) HeaderLine() int { return f.begins }
 
 // Progress returns how many bytes of the file have been read, before any
 // decompression, and how many it has: 0 if unknown. It may be called from any
@@ -180,13 +184,13 @@ func (f *File) next() (Row, error) {
 
 // begin reads the header: it is the first row, after a byte order mark and
 // Excel's "sep=" line.
-func (s *scanner) begin(delimiter byte) ([]string, error) {
+func (s *scanner) begin(delimiter byte) (header []string, line int, err error) {
 	block, err := s.first()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if r := refuse(block); r != 0 {
-		return nil, &Error{Reason: r}
+		return nil, 0, &Error{Reason: r}
 	}
 	s.skip(byteOrderMark(block))
 	if d, n := sepLine(s.ahead()); n > 0 {
@@ -198,9 +202,9 @@ func (s *scanner) begin(delimiter byte) ([]string, error) {
 		delimiter = sniff(s.ahead())
 	}
 	s.delimit(delimiter)
-	header, _, err := s.row()
+	header, line, err = s.row()
 	if err == io.EOF {
-		return nil, &Error{Reason: Empty}
+		return nil, 0, &Error{Reason: Empty}
 	}
-	return slices.Clone(header), err
+	return slices.Clone(header), line, err
 }
