@@ -71,7 +71,7 @@ func word(cell string) string { return strings.ToLower(strings.TrimSpace(cell)) 
 // text returns the cell of a field that holds the platform's own words.
 func (r *reader) text(f field) string {
 	s := strings.TrimSpace(r.cell(f))
-	if !utf8.ValidString(s) {
+	if !utf8.ValidString(s) || strings.Contains(s, "\x00") {
 		r.fail(NotUTF8)
 	}
 	return s
@@ -147,6 +147,9 @@ var layouts = [...]struct {
 	ahead  time.Duration
 }{{time.RFC3339, time.Minute}, {time.DateOnly, 24 * time.Hour}}
 
+// firstYear is the first of which anything is kept: a date before it is a slip.
+const firstYear = 1970
+
 // time reads RFC 3339, or a date, which is the start of that day in UTC.
 func (r *reader) time(now time.Time) time.Time {
 	s := strings.TrimSpace(r.cell(collectedAt))
@@ -155,10 +158,13 @@ func (r *reader) time(now time.Time) time.Time {
 		if err != nil {
 			continue
 		}
-		if t.After(now.Add(l.ahead)) {
+		switch t = t.UTC(); {
+		case t.Year() < firstYear:
+			r.fail(TimeMalformed)
+		case t.After(now.Add(l.ahead)):
 			r.fail(TimeAhead)
 		}
-		return t.UTC()
+		return t
 	}
 	r.fail(TimeMalformed)
 	return time.Time{}
@@ -171,6 +177,9 @@ func (r *reader) texts(l *Line) {
 		if to != nil {
 			*to = r.text(field(f))
 		}
+	}
+	if len(l.AccountID) > MaxAccountID {
+		r.fail(TextTooLong)
 	}
 	for _, text := range texts {
 		if text != nil && len(*text) > consent.MaxText {

@@ -84,7 +84,7 @@ const (
 // REDACTED.
 type Line struct {
 	Number       int    // of the line in the file, from 1
-	AccountID    string // the platform's own name for the account
+	AccountID    string // the platform's own name for the account, at most MaxAccountID bytes
 	Class        identifier.Class
 	Sum          [32]byte // SHA-256 of the normalised identifier
 	Purpose      consent.Purpose
@@ -105,6 +105,9 @@ type Line struct {
 	// consent.MaxLabel bytes; empty for other purposes.
 	Label string
 }
+
+// MaxAccountID is the longest name of an account, in bytes.
+const MaxAccountID = 256
 
 // Format prints REDACTED whatever the verb.
 func (Line) Format(f fmt.State, _ rune) { fmt.Fprint(f, "REDACTED") }
@@ -316,7 +319,11 @@ func (f *File) classes(k identifier.Kind, hashed bool) (classes []identifier.Cla
 
 func (f *File) parse(c identifier.Class, raw string, hashed bool) (identifier.Identifier, error) {
 	if hashed {
-		return c.ParseSum(raw)
+		id, err := c.ParseSum(raw)
+		if err == nil && id.Sum() == [32]byte{} {
+			err = identifier.HashOfJunk // 64 zeros are no hash of anything
+		}
+		return id, err
 	}
 	return c.Normalize(raw, identifier.Options{Region: f.o.Region, Vanity: f.o.Vanity, Lenient: f.o.Lenient})
 }

@@ -77,6 +77,17 @@ func TestLine(t *testing.T) {
 	}
 }
 
+// A store can't keep a NUL, which past the start of a file doesn't make it binary.
+func TestNUL(t *testing.T) {
+	long := header + strings.Repeat(spoilt(account, "u1"), 1000)
+	for _, f := range []field{account, source, notice, surface, reference, label} {
+		got := run(t, long+spoilt(f, "a\x00b"), Options{})
+		if got.err != nil || got.report.Codes[OK] != 1000 || got.report.Codes[NotUTF8] != 1 {
+			t.Errorf("%s: %v (%v)", names[f], got.report.Codes, got.err)
+		}
+	}
+}
+
 // One cell at a time: what it may be, and the code if it may not.
 func TestCells(t *testing.T) {
 	for _, c := range []struct {
@@ -95,15 +106,16 @@ func TestCells(t *testing.T) {
 		{status, "|yes|1|true|unknown|pending", StatusUnknown},
 		{jurisdiction, "|FR|fr|US-CA|GB-ENG|UK|uk-eng|EL|EU|EEA", OK},
 		{jurisdiction, "EEA-1234|FRA|France|XX|US-|US-CALI|F|-|FR-é|\xff", JurisdictionMalformed},
-		{collectedAt, "2026-01-02|2026-01-02T03:04:05Z|2026-01-02T03:04:05.123+02:00", OK},
+		{collectedAt, "1970-01-01|2026-01-02|2026-01-02T03:04:05Z|2026-01-02T03:04:05.123+02:00", OK},
 		{collectedAt, "|2026-13-01|2026-02-30|01/02/2026|2026-01-02 03:04:05|1767323045|2026-01-02T03:04:05|now", TimeMalformed},
 		{source, "|web form|école", OK},
+		{collectedAt, "1900-01-01|1969-12-31|0001-01-01T00:00:00Z|1970-01-01T01:00:00+02:00", TimeMalformed},
 		{source, "\xff", NotUTF8},
 		{notice, "|ads@3|publicité", OK}, {surface, "|app", OK}, {reference, "| c-17 ", OK},
 		{notice, "\xff", NotUTF8}, {surface, "\xff", NotUTF8}, {reference, "\xff", NotUTF8},
 		{source, strings.Repeat("x", consent.MaxText), OK}, {source, strings.Repeat("x", consent.MaxText+1), TextTooLong},
 		{notice, strings.Repeat("é", consent.MaxText/2+1), TextTooLong}, {surface, strings.Repeat("x", 2000), TextTooLong},
-		{reference, strings.Repeat("x", 2000), TextTooLong}, {account, strings.Repeat("x", 2000), OK},
+		{reference, strings.Repeat("x", 2000), TextTooLong}, {account, strings.Repeat("x", 256), OK}, {account, strings.Repeat("é", 128) + "x", TextTooLong},
 		{basis, "|consent|Consent |notice_opt_out|legitimate_interests|contract|legal_obligation", OK},
 		{basis, "none|yes|opt_out|legitimate interests|null|Basis(1)", BasisUnknown},
 		{tcString, "|x|" + granting, OK}, {gppString, "x", OK}, {gppSID, "x", OK}, {usPrivacy, "x", OK}, {gpc, "x", OK}, {optOut, "\xff", OK},

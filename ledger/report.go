@@ -20,14 +20,14 @@ const (
 	OK                    Code = "OK"
 	RowWidth              Code = "ROW_WIDTH"       // another number of fields than the header
 	AccountMissing        Code = "ACCOUNT_MISSING" // nobody to hold the record of
-	NotUTF8               Code = "NOT_UTF8"        // in the account's name, the source, notice, surface or reference
-	TextTooLong           Code = "TEXT_TOO_LONG"   // a text over consent.MaxText bytes, or a label over consent.MaxLabel
+	NotUTF8               Code = "NOT_UTF8"        // or with a NUL: in the account's name, the source, notice, surface, reference or label
+	TextTooLong           Code = "TEXT_TOO_LONG"   // an account's name over MaxAccountID bytes, a text over consent.MaxText, a label over consent.MaxLabel
 	KindUnknown           Code = "KIND_UNKNOWN"    // also: a kind of which Options has no class
 	PurposeUnknown        Code = "PURPOSE_UNKNOWN" // never taken for another
 	StatusUnknown         Code = "STATUS_UNKNOWN"  // never taken for granted
 	BasisUnknown          Code = "BASIS_UNKNOWN"   // never taken for consent
 	JurisdictionMalformed Code = "JURISDICTION_MALFORMED"
-	TimeMalformed         Code = "TIME_MALFORMED" // neither RFC 3339 nor a date
+	TimeMalformed         Code = "TIME_MALFORMED" // neither RFC 3339 nor a date, or before 1970
 	TimeAhead             Code = "TIME_AHEAD"     // of the clock: nobody can have been asked then
 	SwitchUnknown         Code = "SWITCH_UNKNOWN" // ads_switch is none of on, off and nothing
 )
