@@ -43,7 +43,7 @@ func (s *Server) recover(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := s.end(ctx, left, r, outcomeDied); err != nil && !errors.Is(err, store.ErrEnded) {
+		if err := s.end(ctx, left, r, outcomeDied, time.Now()); err != nil && !errors.Is(err, store.ErrEnded) {
 			return err
 		}
 		s.c.Log.Warn("session ended with the process that ran it", "sid", audit.Hash(left.SID))
@@ -81,7 +81,8 @@ func (s *Server) lastReceipt(left store.Session) (*receipt.Receipt, error) {
 // found. Before, that would tell who reads the log, as advertisers may, how long the
 // matches took, and so how many there are: the count that is released is sent later,
 // at a time that does not depend on them (PROTOCOL.md §8.5).
-func (s *Server) end(ctx context.Context, of store.Session, r *receipt.Receipt, outcome string) error {
+// The event's time is that of the log, which the record may come late to.
+func (s *Server) end(ctx context.Context, of store.Session, r *receipt.Receipt, outcome string, at time.Time) error {
 	public := "failed"
 	if outcome == outcomeComplete {
 		public = "complete"
@@ -91,12 +92,11 @@ func (s *Server) end(ctx context.Context, of store.Session, r *receipt.Receipt, 
 		bodies = append(bodies, audit.Matched{SID: of.SID, Commitment: audit.Hash(of.Commitment)})
 	}
 	bodies = append(bodies, audit.Session{SID: of.SID, Record: r.RecordHash(), Outcome: public, Partner: of.Peer, Mode: of.Mode})
-	now := time.Now()
-	entries, err := logbook.Entries(now, bodies...)
+	entries, err := logbook.Entries(time.Now(), bodies...)
 	if err != nil {
 		return err
 	}
-	return s.c.Store.CloseSession(ctx, of.SID, store.Ending{Ended: now, Outcome: outcome, Receipt: r.Bytes()}, entries...)
+	return s.c.Store.CloseSession(ctx, of.SID, store.Ending{Ended: at, Outcome: outcome, Receipt: r.Bytes()}, entries...)
 }
 
 // expire forgets sessions that no partner's policy has kept any longer

@@ -303,24 +303,12 @@ func (r *run) keep(failure error) {
 	if !r.opened {
 		return
 	}
-	// The stream may be gone; the record must be kept all the same.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
 	if err := r.evidence.Close(); err != nil {
 		r.log.Error("what was kept of a session that was not sealed could not be removed", "sid", r.sidText(), "error", err)
 	}
-	of, err := r.s.c.Store.Session(ctx, r.session.SID())
-	if err == nil {
-		err = r.s.end(ctx, of, r.signed(), outcome(failure))
-	}
-	if err != nil {
-		r.log.Error("session not recorded", "sid", r.sidText(), "error", err)
-		return
-	}
-	r.s.publish(ctx)
-	if failure == nil {
-		r.log.Info("session complete", "sid", r.sidText(), "took", time.Since(r.started))
-	}
+	end := &ending{s: r.s, log: r.log, sid: r.session.SID(), at: time.Now(), took: time.Since(r.started),
+		outcome: outcome(failure), receipt: r.signed()}
+	end.keep()
 }
 
 // signed returns what is on record of the session as signed. A SEAL that was kept is,

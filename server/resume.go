@@ -131,12 +131,14 @@ func (r *run) giveUp() { r.gaveUp.Do(func() { close(r.alone) }) }
 // Close lets no session wait any more for an advertiser whose connection broke:
 // those that do end, and those whose connection breaks from now on end with it. It
 // comes before the grpc.Server's Stop or GracefulStop, which return when every
-// session has ended. Published tables are closed with their last session.
+// session has ended. Published tables are closed with their last session. Ends that
+// the store could not take are tried once more, which may take a minute.
 func (s *Server) Close() {
 	s.door.running.close()
 	if err := s.shelf.Close(); err != nil {
 		s.c.Log.Error("published tables not closed", "error", err)
 	}
+	s.late.close()
 }
 
 // Stop is Close, and ends at once the sessions that wait for the time of their count,

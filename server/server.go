@@ -85,6 +85,7 @@ type Server struct {
 	c        Config
 	partners atomic.Pointer[partners]
 	door     *door
+	late     *endings
 	book     *logbook.Book
 	shelf    *epoch.Shelf
 	stop     chan struct{} // closed by Stop
@@ -136,7 +137,7 @@ func New(c Config) (*Server, error) {
 	if err := c.Store.ReserveDir(c.Dir); err != nil {
 		return nil, err
 	}
-	s := &Server{c: c, stop: make(chan struct{}), door: newDoor(c.MaxSessions, c.SessionEvery)}
+	s := &Server{c: c, stop: make(chan struct{}), door: newDoor(c.MaxSessions, c.SessionEvery), late: newEndings()}
 	var err error
 	if s.book, err = logbook.Open(c.Logs, c.Identity, c.Store); err != nil {
 		return nil, err
