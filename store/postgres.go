@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -88,17 +87,21 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 // "?" and "?1", and give them to PostgreSQL as "$1".
 type numberingConnector struct {
 	driver.Connector
-	reserved atomic.Bool // each connection has to hold the store's reservation
+	holder atomic.Pointer[string] // the session with the store's reservation: each connection has to take it over
+	taken  atomic.Bool            // by another server
 }
 
 func (c *numberingConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	if c.taken.Load() {
+		return nil, ErrTaken
+	}
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	n := numberingConn{conn.(*stdlib.Conn)}
-	if c.reserved.Load() {
-		if err := n.reserve(ctx, retakeWithin); err != nil {
+	if last := c.holder.Load(); last != nil {
+		if err := c.retake(ctx, n, *last); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
 	}
@@ -113,25 +116,60 @@ func (c *numberingConnector) reserve(ctx context.Context, pool *sql.DB) (free fu
 		return nil, err
 	}
 	defer conn.Close() // back to the pool
-	err = conn.Raw(func(raw any) error { return raw.(numberingConn).reserve(ctx, reserveWithin) })
+	err = conn.Raw(func(raw any) error {
+		return within(ctx, reserveWithin, ErrReserved, func() (bool, error) { return c.hold(ctx, raw.(numberingConn)) })
+	})
 	if err != nil {
 		return nil, err
 	}
-	c.reserved.Store(true)
 	return func() error { return nil }, nil // it goes with the connection
+}
+
+// retake takes the reservation over from the last session. That may be there still,
+// where the network broke; whoever else has it is another server.
+func (c *numberingConnector) retake(ctx context.Context, n numberingConn, last string) error {
+	return within(ctx, retakeWithin, errLingers, func() (bool, error) {
+		done, err := c.hold(ctx, n)
+		if done || err != nil {
+			return done, err
+		}
+		var holder sql.NullString
+		switch err := n.Conn.Conn().QueryRow(ctx, reservedBy).Scan(&holder); {
+		case errors.Is(err, pgx.ErrNoRows): // free by now
+			return false, nil
+		case err != nil:
+			return false, err
+		case holder.String != last:
+			c.taken.Store(true)
+			return false, ErrTaken
+		}
+		return false, nil
+	})
+}
+
+// hold takes the reservation for a connection, if it is free.
+func (c *numberingConnector) hold(ctx context.Context, n numberingConn) (done bool, err error) {
+	var session string
+	err = n.Conn.Conn().QueryRow(ctx, reservePostgres).Scan(&session, &done)
+	if done {
+		c.holder.Store(&session)
+	}
+	return done, err
 }
 
 type numberingConn struct{ *stdlib.Conn }
 
 // A store is a schema, and its reservation a lock of the session's on the number of
-// that schema, beside the writers' turn.
-const reservePostgres = `SELECT pg_try_advisory_lock(8029751473180109168 + oid::bigint) FROM pg_namespace WHERE nspname = current_schema()`
-
-func (c numberingConn) reserve(ctx context.Context, wait time.Duration) error {
-	return within(ctx, wait, func() (done bool, err error) {
-		return done, c.Conn.Conn().QueryRow(ctx, reservePostgres).Scan(&done)
-	})
-}
+// that schema, beside the writers' turn. A session is known by its process and when
+// that began, which is all that tells two of them apart after a restart.
+const (
+	reservePostgres = `SELECT a.pid || ' ' || a.backend_start, pg_try_advisory_lock(8029751473180109168 + n.oid::bigint)
+		FROM pg_stat_activity a, pg_namespace n WHERE a.pid = pg_backend_pid() AND n.nspname = current_schema()`
+	reservedBy = `SELECT a.pid || ' ' || a.backend_start
+		FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid, pg_namespace n
+		WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		AND l.classid::bigint << 32 | l.objid::bigint = 8029751473180109168 + n.oid::bigint AND n.nspname = current_schema()`
+)
 
 func (c numberingConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	return c.Conn.PrepareContext(ctx, numbered(query))

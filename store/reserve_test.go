@@ -3,6 +3,8 @@ package store
 import (
 	"bufio"
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -199,25 +201,92 @@ func TestPostgresReservationOutlivesItsConnection(t *testing.T) {
 	reserve(t, two, ErrReserved)
 }
 
-// A server that has lost its store writes nothing more to it, until the other one
-// is gone.
+// A server whose store another one has taken is told so at once, whatever it does, and
+// writes nothing more to it, also when it is alone again: it does not know what the
+// other has done.
 func TestPostgresReservationLost(t *testing.T) {
-	impatient(t)
 	url := newPostgres(t)
 	one, two := open(t, url), openUnclosed(t, url)
 	reserve(t, one, nil)
 	endWriting(t, one, two)
 	reserve(t, two, nil)
-	if err := write(t, one, 1); !errors.Is(err, ErrReserved) {
+	began := time.Now()
+	if err := one.Check(t.Context()); !errors.Is(err, ErrTaken) {
+		t.Errorf("a server that lost its store is told: %v", err)
+	}
+	if err := write(t, one, 1); !errors.Is(err, ErrTaken) {
 		t.Errorf("a server that lost its store writes on: %v", err)
 	}
-	if err := write(t, two, 2); err != nil {
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it is told after %v", took)
+	}
+	if err := errors.Join(two.Check(t.Context()), write(t, two, 2), two.Close()); err != nil {
 		t.Error(err)
 	}
-	if err := two.Close(); err != nil {
-		t.Error(err)
+	if err := write(t, one, 3); !errors.Is(err, ErrTaken) {
+		t.Errorf("it writes again: %v", err)
 	}
-	if err := write(t, one, 3); err != nil {
-		t.Errorf("once it is alone again: %v", err)
+}
+
+// A reservation that is lost while nobody writes is taken again by Check.
+func TestCheckTakesTheReservationAgain(t *testing.T) {
+	impatient(t)
+	url := newPostgres(t)
+	one, two := open(t, url), open(t, url)
+	reserve(t, one, nil)
+	endWriting(t, one, two)
+	if err := one.Check(t.Context()); err != nil {
+		t.Fatalf("what was free could not be taken again: %v", err)
 	}
+	reserve(t, two, ErrReserved)
+}
+
+// A session of this server's own that PostgreSQL still believes in is waited for: no
+// other server has the store.
+func TestPostgresOwnSessionLingers(t *testing.T) {
+	impatient(t)
+	one := open(t, newPostgres(t))
+	reserve(t, one, nil)
+	conn, err := one.write.Conn(t.Context()) // stays, as behind a network that is gone
+	if err != nil {
+		t.Fatal(err)
+	}
+	one.write.SetMaxOpenConns(2)
+	if err := one.UseNonce(t.Context(), id(1), id(1), later.AddDate(10, 0, 0)); !errors.Is(err, errLingers) {
+		t.Errorf("while the session is there: %v", err)
+	}
+	if err := conn.Raw(func(any) error { return driver.ErrBadConn }); !errors.Is(err, driver.ErrBadConn) {
+		t.Fatal(err)
+	}
+	if err := write(t, one, 1); err != nil {
+		t.Errorf("once it is gone: %v", err)
+	}
+}
+
+// Who writes for long is not waited for.
+func TestCheckBesideAWriter(t *testing.T) {
+	onEachURL(t, func(t *testing.T, url string) {
+		d := open(t, url)
+		reserve(t, d, nil)
+		err := d.update(t.Context(), "", func(*sql.Tx) error {
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			return d.Check(ctx)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCheckOfWhatIsGone(t *testing.T) {
+	onEachURL(t, func(t *testing.T, url string) {
+		d := openUnclosed(t, url)
+		if err := errors.Join(d.Check(t.Context()), d.Close()); err != nil {
+			t.Error(err)
+		}
+		if d.Check(t.Context()) == nil {
+			t.Error("a store that is closed is there")
+		}
+	})
 }
