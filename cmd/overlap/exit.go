@@ -114,6 +114,8 @@ func advice(err error) string {
 		return "correct --store, or make the database with: createdb NAME"
 	case errors.Is(err, store.ErrReserved):
 		return "stop that server first; a store has one at a time, and other commands may use it meanwhile"
+	case errors.Is(err, store.ErrTaken):
+		return "this server's connection to PostgreSQL broke, and the other one was faster: stop the other one before you start this one again"
 	case errors.Is(err, audit.ErrBehind), errors.Is(err, audit.ErrApart):
 		return "check --store and --dir; a log is never cut or begun anew, since others hold copies of it"
 	case errors.Is(err, store.ErrDirReserved):

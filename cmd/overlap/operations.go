@@ -81,7 +81,7 @@ func (o *operations) certificate(until time.Time) {
 }
 
 // serve answers on a listener until the function it returns is called. Readiness
-// is what gRPC's health service says, which goes before a stop.
+// is what gRPC's health service says: it goes before a stop, and with the store.
 func (o *operations) serve(l net.Listener, health healthpb.HealthServer) (stop func() error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.registry, promhttp.HandlerOpts{}))
@@ -89,7 +89,7 @@ func (o *operations) serve(l net.Listener, health healthpb.HealthServer) (stop f
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		answer, err := health.Check(r.Context(), &healthpb.HealthCheckRequest{})
 		if err != nil || answer.GetStatus() != healthpb.HealthCheckResponse_SERVING {
-			http.Error(w, "stopping", http.StatusServiceUnavailable)
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ready")

@@ -100,11 +100,14 @@ func (c *serveCommand) Run(ctx context.Context) (err error) {
 	go c.reload(ctx, i.ID(), p, hangup)
 	tending, stop := context.WithCancel(ctx)
 	tended := p.tend(tending)
+	lost := p.keepStore(tending, db)
 	defer func() {
 		stop()
 		<-tended
+		for range lost { // until it is closed
+		}
 	}()
-	return p.until(ctx, c.Drain)
+	return p.until(ctx, c.Drain, lost)
 }
 
 // limits refuses numbers that would stop a server, or be taken for the default.
@@ -217,12 +220,64 @@ func startPlatform(at string, c server.Config, extra ...grpc.ServerOption) (*pla
 	return p, nil
 }
 
+// storeEvery is how often a server looks whether it has its store, and storePatience
+// how long it waits for an answer.
+const (
+	storeEvery    = time.Second
+	storePatience = 5 * time.Second
+)
+
+// keepStore looks whether the store can be used, without which the server is not
+// ready, and whether it is this server's: if not, lost has why. It is closed when
+// nobody looks any more.
+func (p *platform) keepStore(ctx context.Context, db *store.DB) (lost <-chan error) {
+	over := make(chan error, 1)
+	said := saidOnce{log: p.log, wrong: "not ready: the store can't be used; said once, and tried again and again", right: "ready: the store can be used again"}
+	look := func() error {
+		short, cancel := context.WithTimeout(ctx, storePatience)
+		defer cancel()
+		err := db.Check(short)
+		if ctx.Err() != nil {
+			return nil
+		}
+		said.result(err)
+		status := healthpb.HealthCheckResponse_SERVING
+		if err != nil {
+			status = healthpb.HealthCheckResponse_NOT_SERVING
+		}
+		p.health.SetServingStatus("", status) // of no effect once it stops
+		return err
+	}
+	go func() {
+		defer close(over)
+		ticker := time.NewTicker(storeEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			if err := look(); errors.Is(err, store.ErrTaken) {
+				over <- err
+				return
+			}
+		}
+	}()
+	return over
+}
+
 // until serves until ctx ends, then lets running sessions end, for as long as
-// drain at most.
-func (p *platform) until(ctx context.Context, drain time.Duration) error {
+// drain at most. Without its store it can't end them: it stops at once, with lost's
+// error.
+func (p *platform) until(ctx context.Context, drain time.Duration, lost <-chan error) (err error) {
 	select {
 	case err := <-p.done:
 		return err
+	case taken, is := <-lost: // else it is closed, for ctx has ended
+		if is {
+			err, drain = taken, 0
+		}
 	case <-ctx.Done():
 	}
 	p.log.Info("stopping: no new sessions; running ones may end", "within", drain)
@@ -241,10 +296,10 @@ func (p *platform) until(ctx context.Context, drain time.Duration) error {
 		p.grpc.Stop()
 		<-stopped
 	}
-	if err := <-p.done; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-		return err
+	if served := <-p.done; served != nil && !errors.Is(served, grpc.ErrServerStopped) {
+		return served
 	}
-	return nil
+	return err
 }
 
 // closing closes the store when a command returns, and keeps the first error.

@@ -91,7 +91,7 @@ func (p *platform) tend(ctx context.Context) (done <-chan struct{}) {
 		defer signal.Stop(now)
 		ticker := time.NewTicker(tendEvery)
 		defer ticker.Stop()
-		said := saidOnce{log: p.log}
+		said := saidOnce{log: p.log, wrong: "published tables not tended; said once, and tried again and again", right: "published tables tended again"}
 		for {
 			if err := p.server.Tend(ctx); ctx.Err() == nil {
 				said.result(err)
@@ -110,10 +110,12 @@ func (p *platform) tend(ctx context.Context) (done <-chan struct{}) {
 	return ended
 }
 
-// saidOnce logs what stays wrong when it begins, and not at each attempt.
+// saidOnce logs what stays wrong when it begins and when it is right again, and not
+// at each attempt.
 type saidOnce struct {
-	log  *slog.Logger
-	last string
+	log          *slog.Logger
+	wrong, right string
+	last         string
 }
 
 func (o *saidOnce) result(err error) {
@@ -124,9 +126,9 @@ func (o *saidOnce) result(err error) {
 	switch {
 	case text == o.last:
 	case err != nil:
-		o.log.Error("published tables not tended; said once, and tried again and again", "error", text)
+		o.log.Error(o.wrong, "error", text)
 	default:
-		o.log.Info("published tables tended again")
+		o.log.Info(o.right)
 	}
 	o.last = text
 }
