@@ -108,10 +108,13 @@ func recognise(name string) (r Role, known bool) {
 			break
 		}
 	}
-	if r, known = headers[key]; !known {
-		r = Ignore
+	if r, known = headers[key]; known {
+		return r, true
 	}
-	return r, known
+	if signal := sheet.Signal(name); signal != "" {
+		return Role(signal), true
+	}
+	return Ignore, false
 }
 
 // Column is one column of the file and what it was taken for.

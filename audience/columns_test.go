@@ -21,10 +21,10 @@ func TestRecognise(t *testing.T) {
 		AdPersonalization: "ad_personalization|AdPersonalizationConsentStatus",
 		OptOut:            "opt_out|Opt-Out|optout|opted_out|unsubscribed|Do Not Sell",
 		GPC:               "gpc|GPC",
-		USPrivacy:         "us_privacy|USPrivacy",
-		TCString:          "tc_string|tcString",
-		GPPString:         "gpp_string",
-		GPPSID:            "gpp_sid",
+		USPrivacy:         "us_privacy|USPrivacy|usp|USP String|us_privacy_string|IABUSPrivacy_String|ccpa_string",
+		TCString:          "tc_string|tcString|tcf|TCF String|tcf_consent|tcf_consent_string|IABTCF_TCString",
+		GPPString:         "gpp_string|gpp|GPP Consent|gpp_consent_string|IABGPP_HDR_GppString",
+		GPPSID:            "gpp_sid|IABGPP_GppSID",
 		Country:           "Country|country",
 		Region:            "region",
 		State:             "STATE|state",
@@ -156,7 +156,7 @@ func TestNoHeader(t *testing.T) {
 }
 
 // A column that may hold refusals is a question, whatever else the file has; its
-// answer may be any of the three that the question gives.
+// answer may be any of those that the question gives.
 func TestAboutConsent(t *testing.T) {
 	for name := range strings.SplitSeq("marketing_consent|Consent?|consent_status|accepts_marketing|Email Opt Out|Einwilligung|suppressed|tc_sting|unsubscribed_at", "|") {
 		header := []string{"email", "opt_out", name}
@@ -166,7 +166,10 @@ func TestAboutConsent(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 			continue
 		}
-		for _, role := range []Role{Consent, OptOut, Ignore} {
+		for _, role := range []Role{Consent, OptOut, TCString, GPPString, USPrivacy, GPC, Ignore} {
+			if !strings.Contains(err.Error(), "="+string(role)) {
+				t.Errorf("%q is not asked whether it is %s: %v", name, role, err)
+			}
 			if _, err := columns(header, map[string]string{"3": string(role)}); err != nil {
 				t.Errorf("%q, answered %s: %v", name, role, err)
 			}

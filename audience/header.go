@@ -67,7 +67,8 @@ func (e *HeaderError) Error() string {
 			c, at, at, at)
 	case AboutConsent:
 		return fmt.Sprintf("audience: column %s looks as if it were about consent, and what it says can't be told: say %sconsent if yes means consent, "+
-			"%sopt_out if yes means that the person is left out, or %signore if it is about something else", c, at, at, at)
+			"%sopt_out if yes means that the person is left out, %stc_string, =gpp_string, =gpp_sid, =us_privacy or =gpc if it holds that signal, "+
+			"or %signore if it is about something else", c, at, at, at, at)
 	}
 	return fmt.Sprintf("audience: column %s holds advertising ids of devices, which aren't matched here: remove it, or say %signore",
 		c, at)

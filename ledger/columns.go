@@ -80,7 +80,7 @@ func find(header []string, answers map[string]string) (columns, error) {
 	}
 	var e HeaderError
 	for i, name := range header {
-		f := lookup(name)
+		f := recognise(name)
 		switch {
 		case said[i] != "":
 			// A line without a header would be lost if its cells were answered for.
@@ -127,7 +127,7 @@ func answered(header []string, answers map[string]string) ([]string, error) {
 		return nil, refuse("the file has no such column; give a name of its header or a position from 1")
 	}
 	for i, role := range said {
-		if f := lookup(header[i]); role != "" && f.decides() && lookup(role) != f {
+		if f := recognise(header[i]); role != "" && f.decides() && lookup(role) != f {
 			return nil, refuse("column %d says %s of a person, which is always read; correct the file if it is something else", i+1, names[f])
 		}
 	}
@@ -139,8 +139,16 @@ func refuse(format string, a ...any) error {
 	return &e
 }
 
-// lookup returns the field of a header name, or -1. Case, spaces, underscores
-// and hyphens don't matter.
+// recognise returns the field that a header name means, or -1.
+func recognise(name string) field {
+	if signal := sheet.Signal(name); signal != "" {
+		name = signal
+	}
+	return lookup(name)
+}
+
+// lookup returns the field of a name, or -1. Case, spaces, underscores and hyphens
+// don't matter.
 func lookup(name string) field {
 	for f, n := range names {
 		if sheet.Key(name) == sheet.Key(n) {

@@ -28,6 +28,19 @@ var consentNames = []string{
 	"tcstring", "gppstring", "gppsid", "usprivacy", "optout", "aduserdata", "adpersonalization", "adsswitch",
 }
 
+// signals are other names that columns of consent signals have: those of the places
+// where the IAB's programs keep them, and what people make of the standards' names.
+var signals = map[string]string{
+	"tcf": "tc_string", "tcfstring": "tc_string", "tcfconsent": "tc_string", "tcfconsentstring": "tc_string", "iabtcftcstring": "tc_string",
+	"gpp": "gpp_string", "gppconsent": "gpp_string", "gppconsentstring": "gpp_string", "iabgpphdrgppstring": "gpp_string",
+	"iabgppgppsid": "gpp_sid",
+	"usp":          "us_privacy", "uspstring": "us_privacy", "usprivacystring": "us_privacy", "iabusprivacystring": "us_privacy", "ccpastring": "us_privacy",
+}
+
+// Signal returns the name by which a column of a consent signal is read, "" if the
+// given one is no other name of it.
+func Signal(name string) string { return signals[Key(name)] }
+
 // LooksLikeConsent reports whether a column, of which the name is none that is
 // read, seems to say whether somebody consented or opted out. To pass over it
 // would be to take a refusal for nothing.
