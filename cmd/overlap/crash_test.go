@@ -215,7 +215,10 @@ func (s *site) match(mode string, more ...string) *process {
 	s.sessions++
 	name := fmt.Sprintf("audience-%d", s.sessions)
 	args := []string{"match", s.path("customers.csv"), "--platform", s.address, "--mode", mode, "--identity", s.path("advertiser"), "--peer", s.ids["platform"],
-		"--policy", s.path("policy.toml"), "--list-consent", "granted", "--receipt", s.path(name + ".receipt"), "--matches", s.path(name + ".csv")}
+		"--policy", s.path("policy.toml"), "--list-consent", "granted", "--receipt", s.path(name + ".receipt")}
+	if mode != "p-learns" {
+		args = append(args, "--matches", s.path(name+".csv"))
+	}
 	if mode != "a-learns" {
 		args = append(args, "--audience", name)
 	}

@@ -92,7 +92,7 @@ func (c *matchCommand) Run(ctx context.Context) error {
 	return printReport(c.JSON, report, func(w io.Writer, r *client.Report) { printMatch(w, r, c.Receipt, c.Matches) })
 }
 
-// name checks the audience's name and gives what is written its names.
+// name checks the names that are given, and gives what is written those it lacks.
 func (c *matchCommand) name() error {
 	base := c.Audience
 	switch fills := c.mode().FillsAudience(); {
@@ -102,6 +102,8 @@ func (c *matchCommand) name() error {
 		return usageError{errors.New("--audience: a name is 1 to 64 of a-z 0-9 . _ -")}
 	case !fills && c.Audience != "":
 		return usageError{errors.New("--audience: in a-learns the platform fills no audience")}
+	case c.mode() == client.PLearns && c.Matches != "":
+		return usageError{errors.New("--matches: in p-learns the rows that matched are not told; a-learns, mutual-a and mutual-p tell them")}
 	case !fills:
 		base = "a-learns"
 	}
