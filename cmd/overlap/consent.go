@@ -34,8 +34,11 @@ func override(t *signal.Terms, v vendorFlag, p purposesFlag) error {
 	if p.Purposes != nil {
 		t.Purposes = p.Purposes
 	}
-	if err := t.Check(); err != nil {
-		return usageError{err}
+	if err := (signal.Terms{Vendor: v.Vendor}).Check(); err != nil {
+		return usageError{fmt.Errorf("--vendor: %w", err)}
+	}
+	if err := (signal.Terms{Purposes: p.Purposes}).Check(); err != nil {
+		return usageError{fmt.Errorf("--purposes: %w", err)}
 	}
 	return nil
 }

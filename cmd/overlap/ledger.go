@@ -136,8 +136,10 @@ func putFacts(ctx context.Context, db *store.DB, f *ledger.File, p *progress) (a
 func printImported(w io.Writer, r imported) {
 	fmt.Fprintf(w, "%d lines, %d facts that were not on record\n", r.Lines, r.Added)
 	printCodes(w, r.Codes)
-	fmt.Fprintln(w, "by purpose:")
-	printCodes(w, r.Purposes)
+	if len(r.Purposes) > 0 {
+		fmt.Fprintln(w, "by purpose:")
+		printCodes(w, r.Purposes)
+	}
 	if len(r.Contradicted) > 0 {
 		fmt.Fprintln(w, "granted, but a consent signal says otherwise, so recorded as denied:")
 		printCodes(w, r.Contradicted)

@@ -78,11 +78,19 @@ func (Row) Format(f fmt.State, _ rune) { fmt.Fprint(f, "REDACTED") }
 // LogValue keeps cells out of structured logs.
 func (Row) LogValue() slog.Value { return slog.StringValue("REDACTED") }
 
+// standardInput is what errors call a file that has no name.
+const standardInput = "standard input"
+
 // Open opens the file at path, or standard input if path is "-", and reads its
 // header. The error is an *Error if the file isn't a delimited file.
 func Open(path string, o Options) (*File, error) {
 	if path == "-" {
-		return New(os.Stdin, 0, o)
+		f, err := New(os.Stdin, 0, o)
+		if err != nil {
+			return nil, named(standardInput, err)
+		}
+		f.name = standardInput
+		return f, nil
 	}
 	in, err := os.Open(path)
 	if err != nil {
