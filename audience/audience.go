@@ -300,9 +300,10 @@ func (l *List) read(row sheet.Row) {
 	l.kept = l.kept[:0]
 	code := identifier.RowWidth
 	if !row.Ragged {
-		code = l.readCells(row.Cells)
+		code = l.readCells(row)
 	}
 	l.counts.rowCodes[code]++
+	l.counts.rowLines.note(code, row.Line)
 	if l.o.Row != nil {
 		l.o.Row(row.Line, code)
 	}
@@ -311,7 +312,8 @@ func (l *List) read(row sheet.Row) {
 // readCells returns the row's code: OK if an identifier of it is kept, now or
 // from an earlier row; else what excludes the row; else what is wrong with its
 // first identifier.
-func (l *List) readCells(cells []string) identifier.Code {
+func (l *List) readCells(row sheet.Row) identifier.Code {
+	cells := row.Cells
 	where := l.where(cells)
 	l.find(cells)
 	verdict := l.verdict(cells, where.regime)
@@ -324,6 +326,7 @@ func (l *List) readCells(cells []string) identifier.Code {
 		}
 		l.counts.identifiers++
 		l.counts.codes[f.at.role][code]++
+		l.counts.lines.note(code, row.Line)
 		kept = kept || code == identifier.OK || code == identifier.OKDuplicate
 		if first == identifier.Empty {
 			first = code

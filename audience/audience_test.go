@@ -374,3 +374,17 @@ func BenchmarkList(b *testing.B) {
 		})
 	}
 }
+
+// Of each code the report says where it is first, of rows and of identifiers, and no
+// more than three lines.
+func TestFirstLines(t *testing.T) {
+	got := run(t, []byte("email,email\nann@example.com,bob\n\nx,y\nz,\nbob@example.com,q\n\"\na\",b\n,\na\nb\n"), testOptions())
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	rows := Lines{identifier.EmailNoAt: {4, 5, 7}, identifier.Empty: {9}, identifier.RowWidth: {10, 11}}
+	identifiers := Lines{identifier.EmailNoAt: {2, 4, 5}}
+	if r := got.report; !reflect.DeepEqual(r.RowLines, rows) || !reflect.DeepEqual(r.IdentifierLines, identifiers) {
+		t.Errorf("%v, want %v; %v, want %v", r.RowLines, rows, r.IdentifierLines, identifiers)
+	}
+}

@@ -20,8 +20,24 @@ func (t Tally) Total() (n uint64) {
 	return n
 }
 
+// Lines has the first lines on which a code occurred, not more than three of each:
+// with them its rows are found in a large file. OK isn't in it.
+type Lines map[identifier.Code][]int
+
+const maxFirst = 3
+
+// note adds a line, which isn't before those that are there.
+func (l Lines) note(code identifier.Code, line int) {
+	if code == identifier.OK {
+		return
+	}
+	if at := l[code]; len(at) < maxFirst && !slices.Contains(at, line) {
+		l[code] = append(at, line)
+	}
+}
+
 // Report is the account of a list: of its rows and of its identifiers, once
-// each. It holds counts and names of columns, and no cell.
+// each. It holds counts, numbers of lines and names of columns, and no cell.
 type Report struct {
 	// Rows are the rows after the header, blank lines apart, and RowCodes what
 	// became of them: the codes add up to the rows.
@@ -57,6 +73,11 @@ type Report struct {
 
 	// Warnings counts the kept identifiers that Options.Lenient let pass.
 	Warnings Tally `json:"warnings,omitempty"`
+
+	// RowLines are where the codes of rows are first, IdentifierLines those of
+	// identifiers.
+	RowLines        Lines `json:"row_lines,omitempty"`
+	IdentifierLines Lines `json:"identifier_lines,omitempty"`
 
 	Columns []Column `json:"columns"`
 	Bytes   int64    `json:"bytes"` // read of the file, compressed if it is
@@ -95,10 +116,12 @@ type counts struct {
 	codes             map[Role]Tally
 	places            [len(regimeNames)]Jurisdictions
 	warnings          Tally
+
+	rowLines, lines Lines
 }
 
 func newCounts() counts {
-	c := counts{rowCodes: Tally{}, codes: map[Role]Tally{}, warnings: Tally{}}
+	c := counts{rowCodes: Tally{}, codes: map[Role]Tally{}, warnings: Tally{}, rowLines: Lines{}, lines: Lines{}}
 	for _, r := range Roles {
 		if r.isIdentifier() {
 			c.codes[r] = Tally{}
@@ -135,6 +158,8 @@ func (l *List) Report() Report {
 		Kinds:           map[Role]Kind{},
 		Jurisdictions:   map[string]Jurisdictions{},
 		Warnings:        maps.Clone(l.counts.warnings),
+		RowLines:        maps.Clone(l.counts.rowLines),
+		IdentifierLines: maps.Clone(l.counts.lines),
 		Columns:         l.Columns(),
 	}
 	switch {

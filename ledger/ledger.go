@@ -242,7 +242,7 @@ func (f *File) read(row sheet.Row) {
 	if !row.Ragged {
 		code = f.readCells(row)
 	}
-	f.counts.codes[code]++
+	f.counts.note(code, row.Line)
 	if f.o.Line != nil {
 		f.o.Line(row.Line, code)
 	}

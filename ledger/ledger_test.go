@@ -327,6 +327,7 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"lines":7,"codes":{"EMAIL_NO_AT":1,"OK":4,"PURPOSE_UNKNOWN":1,"ROW_WIDTH":1},` +
+		`"first_lines":{"EMAIL_NO_AT":[7],"PURPOSE_UNKNOWN":[6],"ROW_WIDTH":[9]},` +
 		`"purposes":{"account_recovery":1,"ads_matching":3},"statuses":{"granted":3,"withdrawn":1},"kinds":{"email":4},"switched_off":1,` +
 		fmt.Sprintf(`"bytes":%d}`, len(file))
 	if string(b) != want {
@@ -516,5 +517,15 @@ func TestLabels(t *testing.T) {
 		if want := map[bool]string{true: "segment 7"}[l.Purpose == consent.AdsMatching]; l.Label != want {
 			t.Errorf("%v: label %q", l.Purpose, l.Label)
 		}
+	}
+}
+
+// Of each code the report says where it is first, and no more than three lines.
+func TestFirstLines(t *testing.T) {
+	bad := spoilt(status, "yes")
+	got := run(t, header+spoilt(account, "")+bad+"\n"+bad+spoilt(account, "u1")+bad+bad, Options{})
+	want := map[Code][]int{AccountMissing: {2}, StatusUnknown: {3, 5, 7}}
+	if got.err != nil || !reflect.DeepEqual(got.report.FirstLines, want) {
+		t.Errorf("%v, want %v (%v)", got.report.FirstLines, want, got.err)
 	}
 }

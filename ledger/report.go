@@ -42,13 +42,17 @@ var Codes = [...]Code{
 // Error returns the code after the package's name.
 func (c Code) Error() string { return "ledger: " + string(c) }
 
-// Report is the account of a file. It holds counts and names of columns, and no
-// cell.
+// Report is the account of a file. It holds counts, numbers of lines and names of
+// columns, and no cell.
 type Report struct {
 	// Lines are the lines after the header, blank ones apart, and Codes what
 	// became of them: the codes add up to the lines.
 	Lines uint64          `json:"lines"`
 	Codes map[Code]uint64 `json:"codes"`
+
+	// FirstLines are the first lines on which each code but OK occurred, not more than
+	// three: with them its lines are found in a large file.
+	FirstLines map[Code][]int `json:"first_lines,omitempty"`
 
 	// Purposes has the OK lines by purpose, Statuses by status and Kinds by the
 	// kind of identifier; SwitchedOff are those of which the ads_switch is off.
@@ -73,6 +77,7 @@ type Report struct {
 type counts struct {
 	lines, switchedOff uint64
 	codes              map[Code]uint64
+	first              map[Code][]int
 	purposes           map[consent.Purpose]uint64
 	statuses           map[consent.Status]uint64
 	kinds              map[identifier.Kind]uint64
@@ -82,11 +87,22 @@ type counts struct {
 func newCounts() counts {
 	return counts{
 		codes:    map[Code]uint64{},
+		first:    map[Code][]int{},
 		purposes: map[consent.Purpose]uint64{},
 		statuses: map[consent.Status]uint64{},
 		kinds:    map[identifier.Kind]uint64{},
 
 		contradicted: map[signal.Result]uint64{},
+	}
+}
+
+const maxFirst = 3
+
+// note counts a line of a code.
+func (c *counts) note(code Code, line int) {
+	c.codes[code]++
+	if at := c.first[code]; code != OK && len(at) < maxFirst {
+		c.first[code] = append(at, line)
 	}
 }
 
@@ -109,6 +125,7 @@ func (f *File) Report() Report {
 	r := Report{
 		Lines:       f.counts.lines,
 		Codes:       maps.Clone(f.counts.codes),
+		FirstLines:  maps.Clone(f.counts.first),
 		Purposes:    named(f.counts.purposes),
 		Statuses:    named(f.counts.statuses),
 		Kinds:       named(f.counts.kinds),

@@ -135,14 +135,14 @@ func putFacts(ctx context.Context, db *store.DB, f *ledger.File, p *progress) (a
 
 func printImported(w io.Writer, r imported) {
 	fmt.Fprintf(w, "%d lines, %d facts that were not on record\n", r.Lines, r.Added)
-	printCodes(w, r.Codes)
+	printCodes(w, r.Codes, r.FirstLines)
 	if len(r.Purposes) > 0 {
 		fmt.Fprintln(w, "by purpose:")
-		printCodes(w, r.Purposes)
+		printCodes(w, r.Purposes, nil)
 	}
 	if len(r.Contradicted) > 0 {
 		fmt.Fprintln(w, "granted, but a consent signal says otherwise, so recorded as denied:")
-		printCodes(w, r.Contradicted)
+		printCodes(w, r.Contradicted, nil)
 	}
 	if len(r.Ignored) > 0 {
 		fmt.Fprintf(w, "columns not understood, and not read: %s\n", ledger.ListColumns(r.Ignored))

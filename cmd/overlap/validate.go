@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/overlap-psi/overlap/audience"
 	"github.com/overlap-psi/overlap/client"
@@ -88,9 +89,9 @@ var judgedBy = map[string]string{
 // printList shows both accounts of a list, each of which adds up.
 func printList(w io.Writer, r audience.Report) {
 	fmt.Fprintf(w, "%d rows\n", r.Rows)
-	printCodes(w, r.RowCodes)
+	printCodes(w, r.RowCodes, r.RowLines)
 	fmt.Fprintf(w, "%d identifiers\n", r.Identifiers)
-	printCodes(w, r.IdentifierCodes)
+	printCodes(w, r.IdentifierCodes, r.IdentifierLines)
 	fmt.Fprintf(w, "kept: %d e-mails, %d phones, all different\n", r.Kept.Email, r.Kept.Phone)
 	fmt.Fprintln(w, "consent: "+judgedBy[r.Consent])
 	if names := r.NotUnderstood(); names != "" {
@@ -104,8 +105,9 @@ func printList(w io.Writer, r audience.Report) {
 	}
 }
 
-// printCodes shows a tally with a bar for each code, the most frequent first.
-func printCodes[C ~string](w io.Writer, tally map[C]uint64) {
+// printCodes shows a tally with a bar for each code, the most frequent first, and the
+// lines where it is found.
+func printCodes[C ~string](w io.Writer, tally map[C]uint64, lines map[C][]int) {
 	codes := slices.SortedFunc(maps.Keys(tally), func(a, b C) int {
 		switch {
 		case tally[a] > tally[b]:
@@ -122,8 +124,20 @@ func printCodes[C ~string](w io.Writer, tally map[C]uint64) {
 		total += n
 	}
 	for _, code := range codes {
-		fmt.Fprintf(w, "%9d  %-22s %s\n", tally[code], string(code), bar(tally[code], total))
+		fmt.Fprintf(w, "%9d  %-22s %s%s\n", tally[code], string(code), bar(tally[code], total), firstOn(lines[code]))
 	}
+}
+
+// firstOn says on which lines something is found, or nothing of none.
+func firstOn(lines []int) string {
+	list := strings.Trim(strings.ReplaceAll(fmt.Sprint(lines), " ", ", "), "[]")
+	switch len(lines) {
+	case 0:
+		return ""
+	case 1:
+		return "  first on line " + list
+	}
+	return "  first on lines " + list
 }
 
 // bar draws n of total, 30 characters for all.
