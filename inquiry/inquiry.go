@@ -301,9 +301,17 @@ func (p *Platform) Prove(ctx context.Context, s *store.Subject, put func(sid aud
 	return nil
 }
 
+// ErrUnpublished says that something was done, and that the log's files could not be
+// brought up to it: they will be with the next Publish.
+var ErrUnpublished = errors.New("inquiry: not in the log yet")
+
 // Erase removes an account and logs which leaves that closes, under a random name
-// of the request. It returns that name.
+// of the request. It returns that name, also with ErrUnpublished. Nobody is erased
+// from a store that the log does not fit, or whose log takes nothing.
 func (p *Platform) Erase(ctx context.Context, account string) (request audit.Hash, err error) {
+	if err := p.Book.Publish(ctx); err != nil {
+		return audit.Hash{}, err
+	}
 	rand.Read(request[:])
 	err = p.Store.Erase(ctx, account, func(leaves []store.ClosedLeaf) ([]store.Entry, error) {
 		closed := map[audit.Hash][]audit.Hash{}
@@ -324,7 +332,10 @@ func (p *Platform) Erase(ctx context.Context, account string) (request audit.Has
 	if err != nil {
 		return audit.Hash{}, err
 	}
-	return request, p.Book.Publish(ctx)
+	if err := p.Book.Publish(ctx); err != nil {
+		return request, fmt.Errorf("%w: %w", ErrUnpublished, err)
+	}
+	return request, nil
 }
 
 // Register records an incident: the question, and the answer's list, fixed by its

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
+	"github.com/overlap-psi/overlap/inquiry"
 	"github.com/overlap-psi/overlap/store"
 )
 
@@ -29,10 +31,16 @@ func (c *ledgerErase) Run(ctx context.Context) (err error) {
 		return hint(refusedError{err}, "it is held for %s of incident %.12s… until %s; overlap ledger holds shows all, overlap ledger unhold ends one",
 			held.Hold.Reason, held.Hold.Incident, held.Hold.Until.Format(time.DateOnly))
 	}
-	if err != nil {
+	unpublished := errors.Is(err, inquiry.ErrUnpublished)
+	if err != nil && !unpublished {
 		return ofAccount(err)
 	}
 	text, _ := request.MarshalText() // never fails
+	if unpublished {                 // it is done all the same, and to do it again would find nobody
+		fmt.Fprintf(os.Stderr, "overlap: warning: %s\n", plain(err))
+		fmt.Printf("erased as request %.12s…; the log will have it with the next command that publishes\n", text)
+		return nil
+	}
 	fmt.Printf("erased; the log has it as request %.12s…\n", text)
 	return nil
 }
