@@ -58,10 +58,12 @@ const (
 // sheet.Key writes them, in English and what is usual in German, French and
 // Spanish. A number after "email" or "phone" and their synonyms is dropped first.
 var headers = map[string]Role{
-	"email": Email, "em": Email, "mail": Email, "courriel": Email, "correo": Email,
+	"email": Email, "emailaddress": Email, "em": Email, "mail": Email, "courriel": Email, "correo": Email,
 	"emailadresse": Email, "mailadresse": Email, "adresseemail": Email, "adressemail": Email, "adressecourriel": Email,
 	"correoelectronico": Email, "correoelectrónico": Email,
 	"emailsha256": EmailSHA256, "emailhash": EmailSHA256, "hashedemail": EmailSHA256, "hem": EmailSHA256,
+	"phonenumber": Phone, "mobilenumber": Phone, "mobilephone": Phone, "mobilephonenumber": Phone, "telephonenumber": Phone,
+	"cell": Phone, "cellphone": Phone, "cellphonenumber": Phone,
 	"phone": Phone, "mobile": Phone, "tel": Phone, "telephone": Phone, "téléphone": Phone,
 	"telefon": Phone, "telefonnummer": Phone, "handy": Phone, "handynummer": Phone,
 	"mobil": Phone, "mobilnummer": Phone, "mobiltelefon": Phone, "portable": Phone,

@@ -42,7 +42,7 @@ func TestRecognise(t *testing.T) {
 		}
 	}
 	// What isn't one of the names isn't taken for one that it resembles.
-	for _, name := range []string{"", "Email Address", "email_opt_in", "emails", "employee", "phone_type", "phonetic", "Tel.", "mailing",
+	for _, name := range []string{"", "Email Address Type", "email_opt_in", "emails", "employee", "phone_type", "phonetic", "Tel.", "mailing",
 		"email_md5", "email_sha1", "1email", "emailsha2561", "number", "consent_date", "subscribed", "mobilität", "telefonica", "states", "hem2"} {
 		if got, known := recognise(name); got != Ignore || known {
 			t.Errorf("%q is %q (%v)", name, got, known)

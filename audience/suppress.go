@@ -94,7 +94,7 @@ func (s *suppressed) readFile(path string, o *Options) error {
 }
 
 func (s *suppressed) readRows(file *sheet.File, o *Options) error {
-	columns, named, err := suppressedColumns(file.Header())
+	columns, others, named, err := suppressedColumns(file.Header())
 	if err != nil {
 		return err
 	}
@@ -112,27 +112,42 @@ func (s *suppressed) readRows(file *sheet.File, o *Options) error {
 			s.readRow(row, nil, o)
 		default:
 			s.readRow(row, columns, o)
+			s.readOthers(row, others, o)
 		}
 	}
 	return nil
 }
 
-// suppressedColumns returns the columns that hold identifiers, and whether the
-// header names them. One column needs no name: its first row may be somebody.
-func suppressedColumns(header []string) (columns []int, named bool, err error) {
+// suppressedColumns returns the columns that hold identifiers, those whose names say
+// nothing, and whether the header names them. One column needs no name: its first
+// row may be somebody.
+func suppressedColumns(header []string) (columns, others []int, named bool, err error) {
 	for i, name := range header {
-		switch r, _ := recognise(name); {
+		switch r, known := recognise(name); {
 		case r.isIdentifier(), r == hashed, r == contact:
 			columns = append(columns, i)
+		case !known:
+			others = append(others, i)
 		}
 	}
 	switch {
 	case len(columns) > 0:
-		return columns, true, nil
+		return columns, others, true, nil
 	case len(header) == 1:
-		return []int{0}, !sheet.LooksLikeValue(header[0]), nil
+		return []int{0}, nil, !sheet.LooksLikeValue(header[0]), nil
 	}
-	return nil, false, errSuppression
+	return nil, nil, false, errSuppression
+}
+
+// readOthers adds what looks like somebody in columns whose names say nothing:
+// whoever is on a list by any column of it is meant. What can't be read there is
+// something else.
+func (s *suppressed) readOthers(row sheet.Row, others []int, o *Options) {
+	for _, i := range others {
+		if i < len(row.Cells) && sheet.LooksLikeValue(row.Cells[i]) {
+			s.readCell(row.Cells[i], o)
+		}
+	}
 }
 
 // readRow adds the identifiers of the given columns, all if there are none. Beside
