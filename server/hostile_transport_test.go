@@ -18,6 +18,7 @@ import (
 
 	"github.com/overlap-psi/overlap/identity"
 	ampsiv1 "github.com/overlap-psi/overlap/proto/ampsi/v1"
+	"github.com/overlap-psi/overlap/server"
 )
 
 // Connections that are opened and come no further are ended by the platform.
@@ -72,6 +73,20 @@ func TestSiegeOfHalfOpenConnections(t *testing.T) {
 			return s.until(t)
 		}},
 	)
+}
+
+// Silent connections from many addresses, which are behind a proxy here, may take all
+// places: who has not shown a certificate makes way for a partner.
+func TestStrangersMakeWay(t *testing.T) {
+	const most = 32
+	w := newWorld(t, agreed(t), members(20), &server.Config{MaxConnections: most, PerAddress: -1})
+	for range most {
+		conn, err := w.reach(t.Context())
+		must(t, err)
+		defer conn.Close()
+	}
+	_, err := w.shop.match("spring", people(0, 10)...)
+	must(t, err)
 }
 
 // Strangers get no further than the handshake.
