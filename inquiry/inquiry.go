@@ -75,13 +75,15 @@ type Answer struct {
 	Exposed, Matched store.Answer
 }
 
-// Count counts those affected. It names nobody, and is not noted.
-func (p *Platform) Count(ctx context.Context, q *Question) (a Answer, err error) {
+// Count counts those affected. It names nobody.
+func (p *Platform) Count(ctx context.Context, q *Question, r Reader) (a Answer, err error) {
 	if a.Exposed, err = p.Store.Affected(ctx, q.query(store.Exposed)); err != nil {
 		return Answer{}, err
 	}
-	a.Matched, err = p.Store.Affected(ctx, q.query(store.Matched))
-	return a, err
+	if a.Matched, err = p.Store.Affected(ctx, q.query(store.Matched)); err != nil {
+		return Answer{}, err
+	}
+	return a, p.note(ctx, r, "affected_count", 1, nil)
 }
 
 // use is one identifier's use in one session.

@@ -28,7 +28,7 @@ type auditAffected struct {
 	predicateFlags
 	readerFlags
 	Grade string `enum:"exposed,matched,both" default:"both" help:"exposed: a question about them was asked; matched: they were on the list."`
-	List  string `type:"path" placeholder:"FILE" help:"Write who they are, with session and record, as CSV."`
+	List  string `type:"path" placeholder:"FILE" help:"Write who they are, with session and record, as CSV. Its first line, before the names of the columns, is a random number: the public log may have the list's hash, which a short list could else be guessed from."`
 	Tell  string `type:"path" placeholder:"FILE" help:"Write the accounts to notify, one a line."`
 	JSON  bool   `help:"Report as JSON."`
 }
@@ -114,6 +114,9 @@ func (c *auditAffected) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := c.mayCreate(); err != nil {
+		return err
+	}
 	p, _, db, err := c.platformFlags.open(ctx)
 	if err != nil {
 		return err
@@ -122,7 +125,7 @@ func (c *auditAffected) Run(ctx context.Context) (err error) {
 	if err := findAsked(ctx, db, q); err != nil {
 		return err
 	}
-	count, err := p.Count(ctx, q)
+	count, err := p.Count(ctx, q, c.reader())
 	if err != nil {
 		return err
 	}
@@ -143,6 +146,22 @@ func (c *auditAffected) Run(ctx context.Context) (err error) {
 		}
 	}
 	return printReport(c.JSON, a, printAffected)
+}
+
+// mayCreate looks at the files that are to be written, before anything is read.
+func (c *auditAffected) mayCreate() error {
+	for _, out := range []struct{ flag, file string }{{"--list", c.List}, {"--tell", c.Tell}} {
+		if out.file == "" {
+			continue
+		}
+		if err := mayCreate(out.flag, out.file); err != nil {
+			return err
+		}
+	}
+	if c.List != "" && c.List == c.Tell {
+		return usageError{errors.New("--list and --tell name one file")}
+	}
+	return nil
 }
 
 // learnedElsewhere counts the sessions about somebody affected in which only the

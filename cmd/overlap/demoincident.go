@@ -308,7 +308,7 @@ func (s *incident) count(ctx context.Context) error {
 		return err
 	}
 	started := time.Now()
-	a, err := s.answers.Count(ctx, q)
+	a, err := s.answers.Count(ctx, q, inquiry.Reader{Who: "demo", Reason: "how many are affected"})
 	if err != nil {
 		return err
 	}
@@ -412,7 +412,7 @@ func (s *incident) eraseOne(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a, err := s.answers.Count(ctx, q)
+	a, err := s.answers.Count(ctx, q, inquiry.Reader{Who: "demo", Reason: "how many are affected"})
 	if err != nil {
 		return err
 	}
