@@ -38,6 +38,7 @@ func TestFramesOfADownload(t *testing.T) {
 		"MANIFEST":                  {psi.FrameManifest, &ampsiv1.Frame{Type: uint32(psi.FrameManifest), Sig: make([]byte, 64)}, 0, false},
 		"PROOF":                     {psi.FrameProof, &ampsiv1.Frame{Type: uint32(psi.FrameProof)}, 0, false},
 		"a type above PROOF":        {psi.FrameProof, &ampsiv1.Frame{Type: uint32(psi.FrameProof) + 1}, psi.AbortMalformed, false},
+		"MANIFEST, too long":        {psi.FrameManifest, &ampsiv1.Frame{Type: uint32(psi.FrameManifest), Sig: make([]byte, 64), Body: make([]byte, 4097)}, psi.AbortMalformed, false},
 		"PROOF for SHARDS":          {psi.FrameShards, &ampsiv1.Frame{Type: uint32(psi.FrameProof)}, psi.AbortMalformed, false},
 		"another seq":               {psi.FrameShards, &ampsiv1.Frame{Type: uint32(psi.FrameShards), Seq: 1}, psi.AbortMalformed, false},
 		"ABORT 8":                   {psi.FrameShards, abort(8), psi.AbortTable, true},

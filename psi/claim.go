@@ -26,7 +26,7 @@ func (o *Output) ClaimTag(sid *[32]byte) (tag [ClaimTagLen]byte) {
 
 // ClaimChunk returns the number of claims in a full CLAIMS frame (PROTOCOL.md §8.3).
 func ClaimChunk(tokenLen int) int {
-	return min(ChunkElems, maxTableBody/(tokenLen+ClaimTagLen))
+	return min(ChunkElems, maxChunkBody/(tokenLen+ClaimTagLen))
 }
 
 // claims is how far the claims of a session have come, on either side.

@@ -51,6 +51,20 @@ func (t FrameType) Signed() bool {
 	return false
 }
 
+// MaxBody is the length in bytes of the longest body that a frame of this type may
+// have (PROTOCOL.md §5.4): who reads frames before it needs them holds no more.
+func (t FrameType) MaxBody() int {
+	switch t {
+	case FrameBlinded, FrameTable, FrameClaims:
+		return maxChunkBody
+	case FrameEvaluated:
+		return maxChunkBody + len(Proof{})
+	case FrameShards, FrameProof:
+		return 1 << 20 // as all messages
+	}
+	return 4096
+}
+
 // Sender is the role that sends a frame: it enters signatures and transcript.
 type Sender uint8
 

@@ -81,6 +81,29 @@ func TestFrameTypes(t *testing.T) {
 	}
 }
 
+// TestMaxBody: the longest body of a type is that of its fullest chunk, whatever the
+// length of labels.
+func TestMaxBody(t *testing.T) {
+	longest := map[FrameType]int{FrameBlinded: 32 * ChunkElems, FrameEvaluated: 32*ChunkElems + len(Proof{}),
+		FrameShards: 1 << 20, FrameProof: 1 << 20}
+	for label := range 481 {
+		for token := 11; token <= 32; token++ {
+			entry := EntryLen(token, label)
+			longest[FrameTable] = max(longest[FrameTable], entry*TableChunk(entry))
+			longest[FrameClaims] = max(longest[FrameClaims], (token+ClaimTagLen)*ClaimChunk(token))
+		}
+	}
+	for f := range FrameType(15) {
+		want, ok := longest[f]
+		if !ok {
+			want = 4096
+		}
+		if got := f.MaxBody(); got != want {
+			t.Errorf("a body of %v may have %d bytes, want %d", f, got, want)
+		}
+	}
+}
+
 func TestModes(t *testing.T) {
 	for code, name := range map[Mode]string{1: "A_LEARNS", 2: "P_LEARNS", 3: "MUTUAL_A", 4: "MUTUAL_P"} {
 		m, err := ParseMode(name)

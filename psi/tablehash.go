@@ -16,8 +16,9 @@ import (
 // (PROTOCOL.md §5.4).
 const ChunkElems = 16384
 
-// maxTableBody is the length in bytes of the largest TABLE or CLAIMS body.
-const maxTableBody = 524288
+// maxChunkBody is the length in bytes of the largest BLINDED, TABLE or CLAIMS body,
+// and of the elements of the largest EVALUATED.
+const maxChunkBody = 524288
 
 // EntryLen returns the length in bytes of a table entry: a token, and a label
 // with its authenticator if labels are used (PROTOCOL.md §5.4).
@@ -29,7 +30,7 @@ func EntryLen(tokenLen, labelLen int) int {
 }
 
 // TableChunk returns the number of entries in a full TABLE frame.
-func TableChunk(entryLen int) int { return min(ChunkElems, maxTableBody/entryLen) }
+func TableChunk(entryLen int) int { return min(ChunkElems, maxChunkBody/entryLen) }
 
 // PadSize returns pad(n) of PROTOCOL.md §7.2, the public size of a set of n:
 // the smallest f·2^e ≥ max(n, 1024) with f in {4,5,6,7} and e ≥ 8. It grows n

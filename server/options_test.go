@@ -139,7 +139,7 @@ func TestLargestMessage(t *testing.T) {
 			}
 		}
 		_, errs := w.log.failures(t) // of sessions: the others were refused at the door
-		if len(errs) != 1 || !strings.Contains(errs[0], "body cannot be read") || strings.Count(w.log.String(), "refused by the transport") != 2 {
+		if len(errs) != 1 || !strings.Contains(errs[0], "HELLO is longer than any") || strings.Count(w.log.String(), "refused by the transport") != 2 {
 			t.Errorf("the platform logs %s", w.log)
 		}
 	})

@@ -41,11 +41,14 @@ var ErrBroken = errors.New("session: the connection broke")
 
 // channel carries frames both ways. Reading and writing have a goroutine each,
 // so that neither waits for the other; both end when the call ends. The reader
-// keeps at most window frames.
+// keeps at most window frames and has one more in its hands, but reads the first
+// only until it is known what the call is for.
 type channel struct {
 	in       chan received
 	out      chan *ampsiv1.Frame
 	sent     chan error
+	known    chan struct{} // closed when it is known what the call is for
+	knows    sync.Once
 	stop     chan struct{} // closed when nobody will read from in or write to out any more
 	stopped  sync.Once
 	replaced chan struct{} // closed when another stream has come in this one's place
@@ -64,8 +67,9 @@ func newChannel(st Stream, window int) *channel {
 		in:   make(chan received, window),
 		out:  make(chan *ampsiv1.Frame),
 		sent: make(chan error, 1),
-		stop: make(chan struct{}),
 
+		known:    make(chan struct{}),
+		stop:     make(chan struct{}),
 		replaced: make(chan struct{}),
 	}
 	go c.read(st)
@@ -75,6 +79,9 @@ func newChannel(st Stream, window int) *channel {
 
 // close lets both goroutines end. The caller ends the call itself.
 func (c *channel) close() { c.stopped.Do(func() { close(c.stop) }) }
+
+// readAhead lets the reader go on after the first frame.
+func (c *channel) readAhead() { c.knows.Do(func() { close(c.known) }) }
 
 // replace breaks the channel for whoever waits for it, since the peer has turned
 // to another stream.
@@ -92,6 +99,11 @@ func (c *channel) read(st Stream) {
 			return
 		}
 		if r.err != nil {
+			return
+		}
+		select {
+		case <-c.known:
+		case <-c.stop:
 			return
 		}
 	}
@@ -123,6 +135,9 @@ func receive(st Stream) received {
 		return received{err: broken(err)}
 	}
 	f, err := DecodeFrame(m)
+	if err == nil && f.Type >= psi.FrameManifest {
+		return received{err: fmt.Errorf("session: %v is of no session: %w", f.Type, psi.AbortMalformed)}
+	}
 	return received{f, err}
 }
 
@@ -151,6 +166,9 @@ func DecodeFrame(m *ampsiv1.Frame) (psi.Frame, error) {
 	}
 	if want := map[bool]int{true: 64, false: 0}[t.Signed()]; len(m.GetSig()) != want {
 		return psi.Frame{}, fmt.Errorf("session: %v has a signature of another length: %w", t, psi.AbortMalformed)
+	}
+	if len(m.GetBody()) > t.MaxBody() {
+		return psi.Frame{}, fmt.Errorf("session: %v is longer than any may be: %w", t, psi.AbortMalformed)
 	}
 	return psi.Frame{Type: t, Seq: m.GetSeq(), Body: m.GetBody(), Sig: m.GetSig()}, nil
 }
@@ -265,6 +283,7 @@ func notTaken(t psi.FrameType) error {
 
 // why looks for the reason of a failed write among the frames that arrived.
 func (c *channel) why(err error) error {
+	c.readAhead() // of what is dropped here
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
 	for {

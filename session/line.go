@@ -38,7 +38,7 @@ type line struct {
 type counts [psi.FrameProof + 1]uint32
 
 func newLine(st Stream, window int) *line {
-	return &line{window: window, ch: newChannel(st, window+1), came: make(chan struct{}, 1),
+	return &line{window: window, ch: newChannel(st, window), came: make(chan struct{}, 1),
 		reread: map[psi.FrameType]func(uint32, uint32, func(psi.Frame) error) error{}}
 }
 

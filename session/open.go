@@ -57,6 +57,7 @@ func Ask(ctx context.Context, st Stream, c Config, mode psi.Mode, audience strin
 		return nil, fmt.Errorf("session: there are no published tables in this mode, nor with labels: %w", psi.AbortTerms)
 	}
 	s := newSession(st, c, partyA)
+	s.ch.ch.readAhead()
 	s.published = c.Published
 	s.in(mode, audience)
 	hash := c.Policy.Hash()
@@ -114,8 +115,9 @@ func (s *Session) readHello(ctx context.Context) error {
 	}
 	if len(hello.GetResumeSid()) > 0 {
 		s.resumeSID = (*[32]byte)(hello.GetResumeSid())
-		return nil
+		return nil // and nothing of the call is read until that session turns to it
 	}
+	s.ch.ch.readAhead()
 	if hello.GetTableKind() == tablePublished {
 		if s.published, err = s.c.Offer([32]byte(hello.GetTableId())); err != nil {
 			return err

@@ -29,6 +29,8 @@ func small(t *testing.T, window int) (querier, holder *Session, key *psi.Key) {
 	}
 	querier = &Session{c: pair().querierConfig(), ch: newLine(a, window), params: p, querier: q}
 	holder = &Session{c: pair().holderConfig(), ch: newLine(b, window), params: p, holder: h}
+	querier.ch.ch.readAhead()
+	holder.ch.ch.readAhead()
 	t.Cleanup(querier.ch.close)
 	t.Cleanup(holder.ch.close)
 	return querier, holder, key

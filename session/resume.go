@@ -133,7 +133,7 @@ func (s *Session) another(ctx context.Context) (*channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newChannel(st, s.ch.window+1), nil
+	return newChannel(st, s.ch.window), nil
 }
 
 func (s *Session) resumeTime() time.Duration {
@@ -198,6 +198,7 @@ func (s *Session) goOn(ctx context.Context) error {
 
 // greet exchanges RESUME.
 func (l *line) greet(ctx context.Context, party uint32, state *ampsiv1.Resume, within time.Duration) (peer *ampsiv1.Resume, err error) {
+	l.ch.readAhead()
 	if party == partyA {
 		if peer, err = l.readResume(ctx, state, within); err != nil {
 			return nil, err
