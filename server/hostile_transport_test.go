@@ -305,9 +305,9 @@ func TestSiegeByPeersThatDoNotRead(t *testing.T) {
 func TestSiegeOfFullWindows(t *testing.T) {
 	refused := framed(t, hello(t, agreed(t, "max_releases = 100")))
 	besiege(t,
-		attack{name: "small frames", conns: 20, do: fill(refused, 1025, 0), holds: 4 << 20},
-		attack{name: "large frames", conns: 20, do: fill(refused, 16<<10, 0), holds: 2 << 20},
-		attack{name: "no HELLO", conns: 20, do: fill(nil, 4097, 0), holds: 8 << 20},
+		attack{name: "small frames", conns: 20, do: fill(refused, 1025, 0), holds: 8 << 20},
+		attack{name: "large frames", conns: 20, do: fill(refused, 16<<10, 0), holds: 4 << 20},
+		attack{name: "no HELLO", conns: 20, do: fill(nil, 4097, 0), holds: 12 << 20},
 	)
 }
 
@@ -319,7 +319,7 @@ func TestSiegeOfCrumbs(t *testing.T) {
 		attack{name: "padding, refused", conns: 6, do: fill(refused, 1, 255)},
 		attack{name: "a byte at a time", conns: 6, do: fill(nil, 1, 0)},
 		attack{name: "a byte at a time, refused", conns: 6, do: fill(refused, 1, 0)},
-		attack{name: "as small as may be", conns: 6, do: fill(nil, 256, 0), holds: 8 << 20},
+		attack{name: "as small as may be", conns: 6, do: fill(nil, 256, 0), holds: 12 << 20},
 	)
 }
 
@@ -338,7 +338,7 @@ func fill(first []byte, size, padding int) func(*siege, net.Conn) error {
 		r.mu.Lock()
 		for _, stream := range []uint32{1, 3} {
 			err = errors.Join(err, r.call(stream), r.WriteData(stream, false, long), r.out.Flush())
-			left[stream] = 1<<20 - len(long)
+			left[stream] = 2<<20 - len(long)
 		}
 		r.mu.Unlock()
 		part, pad := make([]byte, size), make([]byte, padding)

@@ -19,7 +19,7 @@ const (
 	maxMessage    = 1 << 20 // bytes; a chunk is half of it (PROTOCOL.md §13)
 	maxStreams    = 2       // per connection, against rapid reset; each may hold a window that nobody reads
 	maxHeaders    = 16 << 10
-	streamWindow  = 1 << 20 // a far link's worth: Limit keeps what widens it from waiting behind chunks
+	streamWindow  = 2 << 20 // a far link's worth, with losses: Limit keeps what widens it from waiting behind chunks
 	connWindow    = 4 << 20
 	handshakeTime = 10 * time.Second
 )
