@@ -33,6 +33,13 @@ var ErrNoTables = fmt.Errorf("client: no tables are published for this policy, s
 var ErrTableOver = errors.New("client: the platform does not answer under this table any more; match again to fetch its next one " +
 	"(a directory that tables come from has to have it)")
 
+// ErrNoTable says that the platform has no published table for the policy: none yet,
+// none whose witnesses have answered, or none any more. It does not tell which.
+var ErrNoTable = errors.New("client: the platform has published no table for this policy, or its time is over")
+
+// ErrNoCopy says that a directory that tables are to come from has none for the policy.
+var ErrNoCopy = errors.New("client: there is no copy of a table that the platform has published for this policy")
+
 // ErrDownload says that the connection broke while a published table came. What had
 // come is kept: the next match fetches the rest.
 var ErrDownload = errors.New("client: the download of the platform's table broke off")
@@ -77,10 +84,16 @@ func (c *Config) tables() string {
 }
 
 func (c *Client) source(ctx context.Context) (*source, error) {
-	if c.c.TablesFrom != "" {
-		return c.fromDir(c.c.TablesFrom)
+	dir := c.c.TablesFrom
+	if dir == "" {
+		from, err := c.fromPlatform(ctx)
+		return from, meaning(err, psi.AbortTable, ErrNoTable)
 	}
-	return c.fromPlatform(ctx)
+	from, err := c.fromDir(dir)
+	if errors.Is(err, publication.ErrNone) {
+		return nil, &meant{fmt.Errorf("%w: %s", ErrNoCopy, dir), err}
+	}
+	return from, err
 }
 
 // fromDir is a directory of what the platform has published.
@@ -211,11 +224,10 @@ func (d *download) frame(want psi.FrameType, seq uint32) (psi.Frame, error) {
 
 // tableOver says what it means that a platform refuses a table that was verified.
 func (r *run) tableOver(err error) error {
-	var refused *session.PeerAbort
-	if r.copy != nil && errors.As(err, &refused) && refused.Code == psi.AbortTable {
-		return fmt.Errorf("%w: %w", ErrTableOver, err)
+	if r.copy == nil {
+		return err
 	}
-	return err
+	return meaning(err, psi.AbortTable, ErrTableOver)
 }
 
 // published is the table that a session is about; nil: the session's own.

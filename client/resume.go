@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/overlap-psi/overlap/identity"
@@ -94,10 +93,23 @@ func (a *call) wait(ctx context.Context) error {
 }
 
 // notResumed says what it means that a platform can't resume.
-func notResumed(err error) error {
+func notResumed(err error) error { return meaning(err, psi.AbortResume, ErrNotResumed) }
+
+// meant is an error that says what another one means. That, and its code, is for
+// programs.
+type meant struct {
+	error
+	cause error
+}
+
+func (m *meant) Unwrap() []error { return []error{m.error, m.cause} }
+
+// meaning returns what it means that the platform ended a call with the code, and
+// every other error as it is.
+func meaning(err error, code psi.AbortCode, means error) error {
 	var refused *session.PeerAbort
-	if errors.As(err, &refused) && refused.Code == psi.AbortResume {
-		return fmt.Errorf("%w: %w", ErrNotResumed, err)
+	if errors.As(err, &refused) && refused.Code == code {
+		return &meant{means, err}
 	}
 	return err
 }

@@ -80,6 +80,10 @@ func advice(err error) string {
 		return h.hint
 	case errors.Is(err, context.Canceled):
 		return "what was charged stays charged; a session that had begun is over, and its receipt says how far it came"
+	case errors.Is(err, client.ErrNoTable):
+		return "ask the platform to run `overlap table build` with this policy in its partners file, and where the policy asks for witnesses to publish when they have answered; without --table published it makes a table for the session"
+	case errors.Is(err, client.ErrNoCopy):
+		return "--tables-from is a copy of the directory IDENTITY/work/tables of the platform, made after its last `overlap table build`; without it the platform sends the table"
 	case errors.Is(err, client.ErrDownload):
 		return "check the network and match again: what has come of the table is kept, and the rest is fetched"
 	case errors.Is(err, session.ErrBroken):
