@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,10 +90,10 @@ func TestClockIsSetWhileACountWaits(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := fastPolicy()
 			p.ReleaseStep = 10
-			set := time.Duration(0)
-			s := &Session{c: Config{Policy: p, Now: func() time.Time { return time.Now().Add(set) }}, lastTable: time.Now()}
+			var set atomic.Int64
+			s := &Session{c: Config{Policy: p, Now: func() time.Time { return time.Now().Add(time.Duration(set.Load())) }}, lastTable: time.Now()}
 			due := s.due()
-			time.AfterFunc(time.Second, func() { set = by })
+			time.AfterFunc(time.Second, func() { set.Store(int64(by)) })
 			if err := s.waitUntil(due); err != nil || !time.Now().Equal(due) {
 				t.Errorf("set by %v: it ends %v after it is due (%v)", by, time.Since(due), err)
 			}
